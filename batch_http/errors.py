@@ -1,0 +1,89 @@
+"""Which status and message each error gets. Any but 200, 400 and 429 counts against the instance."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import HTTPException, Request
+from fastapi.responses import JSONResponse
+
+from batch_inference.errors import EngineStoppedError, ForwardPassError, QueueFullError
+from batch_inference.stats import Stats
+from schemas import InvalidRequest
+
+logger = logging.getLogger(__name__)
+
+CLIENT_GONE = "client_gone"
+
+
+@dataclass(frozen=True)
+class ErrorReport:
+    """How an error is told: its kind in the statistics and in streams, its status, and what the caller reads."""
+
+    kind: str
+    status: int
+    detail: Any
+    headers: dict[str, str] | None = None
+
+    @property
+    def message(self) -> str:
+        """The detail as one sentence."""
+        return self.detail if isinstance(self.detail, str) else "; ".join(problem["msg"] for problem in self.detail)
+
+
+def report_on(error: Exception) -> ErrorReport:
+    """The report on an error. An unexpected one is logged and gets a fixed message."""
+    match error:
+        case InvalidRequest():
+            return ErrorReport("invalid_request", 400, [problem.model_dump() for problem in error.problems])
+        case QueueFullError():
+            return ErrorReport("queue_full", 429, str(error), {"Retry-After": str(error.retry_after_s)})
+        case EngineStoppedError():
+            return ErrorReport("shutting_down", 429, str(error), {"Retry-After": "1"})
+        case ForwardPassError():
+            return ErrorReport("inference_failed", 500, "the model failed on this request; the log says why")
+    logger.exception("Unexpected error.", exc_info=error)
+    return ErrorReport("internal_error", 500, "an unexpected error occurred; the log says what")
+
+
+@contextmanager
+def errors_as_http(stats: Stats) -> Iterator[None]:
+    """Count every error of the block and turn it into the HTTPException that tells it."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        stats.count_error(CLIENT_GONE)
+        raise
+    except Exception as error:
+        report = report_on(error)
+        stats.count_error(report.kind)
+        raise HTTPException(report.status, report.detail, report.headers) from error
+
+
+async def answer_unhandled(request: Request, error: Exception) -> JSONResponse:
+    """Exception handler of the app: a body that the SDK could not decode is the caller's mistake, all else is ours."""
+    if hasattr(request.state, "decrypted"):
+        report = report_on(error)
+    else:
+        problem = {"loc": [], "msg": f"the body is not JSON: {_why_not_json(error)}", "type": "json_invalid"}
+        report = ErrorReport("invalid_request", 400, [problem])
+    engine = getattr(request.app, "engine", None)
+    if engine:
+        engine.stats.count_error(report.kind)
+    return JSONResponse({"detail": report.detail}, report.status, report.headers)
+
+
+def _why_not_json(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at line {error.lineno}, column {error.colno}"
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte {error.start} is not valid UTF-8; encode the body as UTF-8"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return "it cannot be decoded"

@@ -1,0 +1,95 @@
+"""`/process-batch-stream`: the engine's chunks as JSON lines, in few writes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from batch_http.answers import text_results
+from batch_http.errors import report_on
+from batch_inference.engine import Engine, Prediction
+from schemas import (
+    BatchCompleteEvent,
+    BatchRequest,
+    CompletedEvent,
+    ErrorEvent,
+    ProcessingBatchEvent,
+    StartedEvent,
+    StreamError,
+    StreamEvent,
+    TextResult,
+)
+
+MAX_LINE_BYTES = 64 * 1024 - 1
+"""Stock line readers give up on longer lines: aiohttp's at 128 KiB, asyncio's at 64 KiB."""
+
+MAX_WRITES = 60
+"""The SDK buffers 64 writes. A stream that is abandoned with more to write blocks its thread for ever."""
+
+
+def stream_batch(engine: Engine, request: BatchRequest) -> Iterator[bytes]:
+    """Classify a request's texts; yields one or more JSON lines at a time, at most `MAX_WRITES` times.
+
+    Raises:
+        QueueFullError, EngineStoppedError: before the first yield. Later errors become a line of the stream.
+    """
+    num_chunks = -(-len(request.texts) // request.batch_size)
+    chunks_per_write = -(-num_chunks // (MAX_WRITES - 1))
+    with engine.classify_chunks(request.texts, request.max_length, request.batch_size) as chunks:
+        lines: list[bytes] = []
+        for event in _events(engine, request, chunks, num_chunks):
+            lines.append(_line(event))
+            # Written when the next chunk begins: its predecessors' results go out before it is waited for.
+            if isinstance(event, ProcessingBatchEvent) and (event.batch_number - 1) % chunks_per_write == 0:
+                yield b"".join(lines)
+                lines.clear()
+        yield b"".join(lines)
+
+
+def _events(
+    engine: Engine, request: BatchRequest, chunks: Iterator[list[Prediction]], num_chunks: int
+) -> Iterator[StreamEvent]:
+    num_texts, size = len(request.texts), request.batch_size
+    started_at = time.monotonic()
+    results: list[TextResult] = []
+    yield StartedEvent(total_texts=num_texts, batch_size=size, estimated_batches=num_chunks)
+    try:
+        for number in range(1, num_chunks + 1):
+            end = min(number * size, num_texts)
+            chunk_size = end - len(results)
+            yield ProcessingBatchEvent(batch_number=number, batch_size=chunk_size, progress=end / num_texts)
+            chunk_started_at = time.monotonic()
+            partial = text_results(request, next(chunks), start=len(results))
+            results += partial
+            batch_time = _elapsed(chunk_started_at)
+            yield BatchCompleteEvent(
+                batch_number=number,
+                batch_time=batch_time,
+                texts_per_second=chunk_size / batch_time,
+                partial_results=partial,
+            )
+        next(chunks, None)
+    except Exception as error:
+        report = report_on(error)
+        engine.stats.count_error(report.kind)
+        yield ErrorEvent(error=StreamError(code=report.kind, message=report.message), completed_texts=len(results))
+        return
+    total_time = _elapsed(started_at)
+    yield CompletedEvent(total_time=total_time, average_time_per_text=total_time / num_texts, final_results=results)
+
+
+def _elapsed(since: float) -> float:
+    # Never zero: rates are computed from it.
+    return max(time.monotonic() - since, 1e-9)
+
+
+def _line(event: StreamEvent) -> bytes:
+    line = event.model_dump_json().encode() + b"\n"
+    if len(line) <= MAX_LINE_BYTES:
+        return line
+    short = event.model_copy(update={"texts_omitted": True})
+    for name in ("partial_results", "final_results"):
+        if hasattr(short, name):
+            results = [result.model_copy(update={"text": None}) for result in getattr(short, name)]
+            setattr(short, name, results)
+    return short.model_dump_json().encode() + b"\n"

@@ -1,0 +1,205 @@
+"""What a cord, a benchmark or an offline job calls: texts in, predictions out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from batch_inference.errors import QueueFullError
+from batch_inference.model import SentimentModel
+from batch_inference.planner import PassCost
+from batch_inference.scheduler import PassUsage, Scheduler, TextGroup
+from batch_inference.settings import Settings
+from batch_inference.stats import Stats
+from batch_inference.tokenizer import EncodedText
+
+logger = logging.getLogger(__name__)
+
+MAX_BATCH_TOKENS: Final = {"cpu": 2048, "cuda": 16_384}
+OVERHEAD_TOKENS: Final = {"cpu": 32, "cuda": 2048}
+RETRY_AFTER_S: Final = 1
+
+MIN_CHUNKS_AHEAD: Final = 2
+MIN_TEXTS_AHEAD: Final = 32
+"""How much of a stream is queued at a time: enough to fill passes, little enough that its chunks finish in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The model's answer for one text.
+
+    Attributes:
+        label: the most probable label, upper case.
+        confidence: its probability.
+        scores: every label's probability, in the order of the model's outputs.
+        num_tokens: tokens the model saw, special tokens included, padding not.
+        is_truncated: the text had more tokens than that.
+    """
+
+    label: str
+    confidence: float
+    scores: dict[str, float]
+    num_tokens: int
+    is_truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """Predictions in the order of the texts, and what they cost."""
+
+    predictions: list[Prediction]
+    queue_time_s: float
+    usage: PassUsage
+
+
+class Engine:
+    """Classifies texts of any number of threads and event loops on one model.
+
+    Attributes:
+        model: what is loaded.
+        stats: the counters, also of errors that callers of the engine count.
+    """
+
+    def __init__(self, model: SentimentModel, settings: Settings) -> None:
+        self.model = model
+        self.stats = Stats()
+        self._max_queued_tokens = settings.max_queued_tokens
+        self._admitted_tokens = 0
+        self._lock = threading.Lock()
+        kind = model.device.split(":")[0]
+        budget = MAX_BATCH_TOKENS[kind] if settings.max_batch_tokens == "auto" else settings.max_batch_tokens
+        cost = PassCost(max_batch_tokens=budget, overhead_tokens=OVERHEAD_TOKENS[kind])
+        self._scheduler = Scheduler(model.probabilities, cost, self.stats.count_pass)
+
+    @classmethod
+    def start(cls, settings: Settings) -> Engine:
+        """Load the model and run warm-up passes, so that nothing is loaded, fetched or compiled later.
+
+        Raises:
+            ModelLoadError: the model cannot be loaded.
+        """
+        model = SentimentModel.load(settings)
+        short, long = (encoded.input_ids for encoded in model.tokenizer.encode(["ok", "ok " * 1024], model.max_tokens))
+        model.probabilities([short, long])
+        logger.info("%s is ready on %s in %s.", settings.model, model.device, model.precision)
+        return cls(model, settings)
+
+    @property
+    def max_batch_tokens(self) -> int:
+        """Padded tokens a forward pass may hold now."""
+        return self._scheduler.max_batch_tokens
+
+    @property
+    def num_queued_texts(self) -> int:
+        """Texts waiting for a forward pass."""
+        return self._scheduler.num_waiting
+
+    def effective_max_length(self, max_length: int) -> int:
+        """`max_length`, or what the model can take if that is less."""
+        return min(max_length, self.model.max_tokens)
+
+    async def classify(self, texts: Sequence[str], max_length: int) -> Classification:
+        """Classify texts together. If the caller is cancelled, its texts leave the queue.
+
+        Raises:
+            QueueFullError: too much is waiting; nothing was queued.
+            EngineStoppedError: the engine is closed.
+            ForwardPassError: the model failed on these texts.
+        """
+        arrived_at = time.monotonic()
+        with self._admitted(texts, max_length) as encoded:
+            group = TextGroup([text.input_ids for text in encoded])
+            self._scheduler.submit([group])
+            await asyncio.wrap_future(group.future)
+            return self._finish(encoded, [group], arrived_at)
+
+    def classify_now(self, texts: Sequence[str], max_length: int) -> Classification:
+        """`classify` for callers without an event loop: blocks. Raises the same errors."""
+        return asyncio.run(self.classify(texts, max_length))
+
+    @contextmanager
+    def classify_chunks(
+        self, texts: Sequence[str], max_length: int, chunk_size: int
+    ) -> Iterator[Iterator[list[Prediction]]]:
+        """Classify texts chunk by chunk.
+
+        Entering the block admits and queues the texts; the iterator gives each chunk's predictions, in input order, as
+        soon as they are there. Texts left when the block ends leave the queue.
+
+        Raises:
+            QueueFullError, EngineStoppedError: on entering, as `classify`.
+            EngineStoppedError, ForwardPassError: from the iterator, perhaps after some chunks.
+        """
+        arrived_at = time.monotonic()
+        with self._admitted(texts, max_length) as encoded:
+            chunks = [encoded[start : start + chunk_size] for start in range(0, len(encoded), chunk_size)]
+            groups = [TextGroup([text.input_ids for text in chunk]) for chunk in chunks]
+            num_ahead = max(MIN_CHUNKS_AHEAD, -(-MIN_TEXTS_AHEAD // chunk_size))
+            self._scheduler.submit(groups[:num_ahead])
+
+            def results() -> Iterator[list[Prediction]]:
+                for number, (chunk, group) in enumerate(zip(chunks, groups, strict=True)):
+                    answers = group.future.result()
+                    self._scheduler.submit(groups[number + num_ahead : number + num_ahead + 1])
+                    yield self._predictions(chunk, answers)
+                self._finish(encoded, groups, arrived_at)
+
+            try:
+                yield results()
+            finally:
+                for group in groups:
+                    group.future.cancel()
+
+    def close(self) -> None:
+        """Take no more requests, finish what is queued, stop the worker."""
+        self._scheduler.close()
+
+    @contextmanager
+    def _admitted(self, texts: Sequence[str], max_length: int) -> Iterator[list[EncodedText]]:
+        """Encode a request and hold its place among the queued tokens until it has been answered."""
+        encoded = self.model.tokenizer.encode(texts, self.effective_max_length(max_length))
+        num_tokens = sum(len(text.input_ids) for text in encoded)
+        with self._lock:
+            # A request larger than the whole queue is still served when it has the queue to itself.
+            if self._admitted_tokens and self._admitted_tokens + num_tokens > self._max_queued_tokens:
+                raise QueueFullError(
+                    f"the queue is full: this request has {num_tokens} tokens, {self._admitted_tokens} of "
+                    f"{self._max_queued_tokens} are taken; try again in {RETRY_AFTER_S} s",
+                    RETRY_AFTER_S,
+                )
+            self._admitted_tokens += num_tokens
+        try:
+            with self.stats.request_in_flight():
+                yield encoded
+        finally:
+            with self._lock:
+                self._admitted_tokens -= num_tokens
+
+    def _finish(self, encoded: list[EncodedText], groups: list[TextGroup], arrived_at: float) -> Classification:
+        now = time.monotonic()
+        first_pass_at = min(group.usage.started_at or now for group in groups)
+        queue_time_s = first_pass_at - arrived_at
+        self.stats.count_request(
+            len(encoded), sum(text.is_truncated for text in encoded), now - arrived_at, queue_time_s
+        )
+        answers = [answer for group in groups for answer in group.answers]
+        return Classification(self._predictions(encoded, answers), queue_time_s, groups[0].usage)
+
+    def _predictions(self, encoded: list[EncodedText], answers: list[list[float]]) -> list[Prediction]:
+        return [self._prediction(text, answer) for text, answer in zip(encoded, answers, strict=True)]
+
+    def _prediction(self, text: EncodedText, probabilities: list[float]) -> Prediction:
+        confidence = max(probabilities)
+        return Prediction(
+            label=self.model.labels[probabilities.index(confidence)],
+            confidence=confidence,
+            scores=dict(zip(self.model.labels, probabilities, strict=True)),
+            num_tokens=len(text.input_ids),
+            is_truncated=text.is_truncated,
+        )

@@ -1,0 +1,16 @@
+"""What the model sees in place of handles and links. The caller always gets the text back as it was sent."""
+
+from __future__ import annotations
+
+import re
+
+# The model card of cardiffnlp/twitter-roberta-base-sentiment-latest masks words that start with "@" or "http".
+# A handle is up to the first character that cannot be part of one, and a link up to white space, so that the
+# punctuation around them survives; an address like me@example.org is neither.
+_HANDLE = re.compile(r"(?<![\w@])@\w+")
+_LINK = re.compile(r"\bhttps?://\S*[^\s.,;:!?'\")\]}>]", re.IGNORECASE)
+
+
+def mask_handles_and_links(text: str) -> str:
+    """Replace every `@handle` by `@user` and every `http(s)://` link by `http`, as in the model's training data."""
+    return _HANDLE.sub("@user", _LINK.sub("http", text))

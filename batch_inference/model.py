@@ -1,0 +1,160 @@
+"""The classifier on its device: loading, precision and the one forward pass. Nothing else here touches the device."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from batch_inference.errors import DeviceOutOfMemoryError, ForwardPassError, ModelLoadError
+from batch_inference.settings import Settings
+from batch_inference.tokenizer import TextTokenizer
+
+logger = logging.getLogger(__name__)
+
+SENTIMENTS = ("NEGATIVE", "NEUTRAL", "POSITIVE")
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+MAX_LABELS_LENGTH = 256
+"""Characters of all label names together: 100 results with scores must fit a 64 KiB line of a stream."""
+
+_OFFSET_POSITIONS = {"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "longformer"}
+"""Architectures whose positions count from `pad_token_id + 1`, as RoBERTa's do."""
+
+GIB = 1024**3
+
+
+class SentimentModel:
+    """A sequence classifier in evaluation mode on one device.
+
+    Attributes:
+        tokenizer: turns texts into the rows that `probabilities` takes.
+        labels: upper-case names, in the order of the model's outputs.
+        max_tokens: longest row the model can take, special tokens included.
+        device: `cpu` or `cuda:0`.
+        precision: `float32`, `bfloat16` or `float16`.
+    """
+
+    def __init__(self, model: Any, tokenizer: TextTokenizer, device: str, precision: str) -> None:
+        config = model.config
+        self._model = model.eval()
+        self._pad_token_id = int(config.pad_token_id or 0)
+        self._autocast_dtype = DTYPES[precision]
+        self.tokenizer = tokenizer
+        self.device = device
+        self.precision = precision
+        self.max_tokens = _max_tokens(config)
+        self.labels = _labels(config)
+
+    @classmethod
+    def load(cls, settings: Settings) -> SentimentModel:
+        """Load tokenizer and weights, the weights straight onto the device and in the dtype they run in.
+
+        Raises:
+            ModelLoadError: the checkpoint is missing, unusable, or needs a device that is not there.
+        """
+        device = _pick_device(settings.device)
+        precision = settings.precision
+        if precision == "auto":
+            precision = "float32" if device == "cpu" else "float16"
+        if precision == "float16" and device == "cpu":
+            logger.warning("float16 is slow on most CPUs; set BATCH_PROCESSOR_PRECISION to float32 or bfloat16.")
+        try:
+            source, revision = settings.model_source, settings.pinned_revision
+            tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
+            model = AutoModelForSequenceClassification.from_pretrained(
+                source,
+                revision=revision,
+                # Left out, transformers takes the dtype the checkpoint was stored in.
+                dtype=DTYPES[precision],
+                device_map={"": device},
+                attn_implementation="sdpa",
+            )
+        except (OSError, ValueError, ImportError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ModelLoadError(
+                f"BATCH_PROCESSOR_MODEL={settings.model!r} cannot be loaded: {reason} "
+                "Use a hub id, a folder with a checkpoint, or 'bundled'."
+            ) from error
+        return cls(model, TextTokenizer(tokenizer), device, precision)
+
+    def probabilities(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Run one forward pass.
+
+        Args:
+            rows: token ids of each text, of any lengths up to `max_tokens`; padded here to the longest.
+
+        Returns:
+            Per row the probability of each label, in the order of `labels`; computed from float32 logits.
+
+        Raises:
+            DeviceOutOfMemoryError: the pass does not fit the device's memory.
+            ForwardPassError: the model failed, or answered with something that is no probability.
+        """
+        try:
+            probabilities = self._forward(rows)
+        except torch.OutOfMemoryError:
+            self._release_cached_memory()
+            raise DeviceOutOfMemoryError(f"{len(rows)} rows do not fit the memory of {self.device}") from None
+        except RuntimeError as error:
+            raise ForwardPassError(f"the forward pass failed: {error}") from error
+        if not bool(torch.isfinite(probabilities).all()):
+            raise ForwardPassError(f"the model answered with numbers that are not finite in {self.precision}")
+        result: list[list[float]] = probabilities.tolist()
+        return result
+
+    @torch.inference_mode()
+    def _forward(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+        longest = max(map(len, rows))
+        input_ids = torch.tensor([[*row, *[self._pad_token_id] * (longest - len(row))] for row in rows])
+        lengths = torch.tensor([len(row) for row in rows])
+        attention_mask = (torch.arange(longest) < lengths[:, None]).long()
+        with torch.autocast(
+            self.device.split(":")[0], self._autocast_dtype, enabled=self._autocast_dtype != torch.float32
+        ):
+            logits = self._model(
+                input_ids=input_ids.to(self.device), attention_mask=attention_mask.to(self.device)
+            ).logits
+        return torch.softmax(logits.float(), dim=-1).cpu()
+
+    def memory_gib(self) -> float | None:
+        """GiB of device memory that tensors hold now; None on a CPU."""
+        return None if self.device == "cpu" else torch.cuda.memory_allocated(self.device) / GIB
+
+    def peak_memory_gib(self) -> float | None:
+        """Most GiB of device memory that tensors ever held; None on a CPU."""
+        return None if self.device == "cpu" else torch.cuda.max_memory_allocated(self.device) / GIB
+
+    def _release_cached_memory(self) -> None:
+        if self.device != "cpu":
+            torch.cuda.empty_cache()
+
+
+def _pick_device(wanted: str) -> str:
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ModelLoadError("BATCH_PROCESSOR_DEVICE='cuda', but there is no usable GPU here. Use 'auto' or 'cpu'.")
+    return "cpu" if wanted == "cpu" or not torch.cuda.is_available() else "cuda:0"
+
+
+def _max_tokens(config: Any) -> int:
+    """The longest sequence the position embeddings allow; the tokenizer of the default model declares no limit."""
+    positions = int(config.max_position_embeddings)
+    return positions - config.pad_token_id - 1 if config.model_type in _OFFSET_POSITIONS else positions
+
+
+def _labels(config: Any) -> tuple[str, ...]:
+    labels = tuple(str(config.id2label[index]).upper() for index in range(config.num_labels))
+    if len(labels) < 2 or len("".join(labels)) > MAX_LABELS_LENGTH:
+        raise ModelLoadError(
+            f"the model has the labels {', '.join(labels)[:200]}; a sentiment model has 2 or more, of at most "
+            f"{MAX_LABELS_LENGTH} characters together. Choose another model, or mend id2label in its config.json."
+        )
+    if not set(labels) <= set(SENTIMENTS):
+        logger.warning(
+            "The model's labels are %s, not %s; callers get them as they are. Its config.json names them in id2label.",
+            labels,
+            SENTIMENTS,
+        )
+    return labels

@@ -1,0 +1,80 @@
+"""Every knob of the service: its environment variable, default and meaning. The environment is read here only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PositiveInt, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from batch_inference.errors import SettingsError
+
+CARDIFF_MODEL = "cardiffnlp/twitter-roberta-base-sentiment-latest"
+CARDIFF_REVISION = "3216a57f2a0d9c45a2e6c20157c20c49fb4bf9c7"
+BUNDLED_MODEL = "bundled"
+BUNDLED_MODEL_PATH = Path(__file__).resolve().parent.parent / "models" / "tiny-sentiment"
+
+ENV_PREFIX = "BATCH_PROCESSOR_"
+
+
+class Settings(BaseSettings):
+    """The service's settings. Each field is read from `BATCH_PROCESSOR_` plus its name in upper case."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="ignore")
+
+    model: str = Field(CARDIFF_MODEL, min_length=1)
+    """A hub id, a folder with a checkpoint, or `bundled` for the small model in this repository."""
+
+    revision: str | None = None
+    """Commit of the model on the hub. The default model is pinned; another one needs its own pin, or gets `main`."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto` takes the GPU if there is one."""
+
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Arithmetic of the forward pass. `auto` is float16 on a GPU and float32 on a CPU."""
+
+    max_batch_tokens: Literal["auto"] | PositiveInt = "auto"
+    """Padded tokens (rows x longest row) in one forward pass. Example: 2048 is 64 tweets padded to 32 tokens."""
+
+    max_queued_tokens: PositiveInt = 524_288
+    """Tokens that may wait or run; a request beyond it gets a 429. The default holds ten of the largest requests."""
+
+    username: str = Field("myuser", pattern=r"^[a-zA-Z0-9_.-]{1,64}$")
+    """Owner of the chute and its image on chutes.ai."""
+
+    chute_name: str = Field("batch-processor", pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")
+    """Name of the chute and its image."""
+
+    concurrency: Annotated[int, Field(ge=1, le=256)] = 64
+    """Requests one instance works on at a time; the platform answers 429 to one more."""
+
+    max_instances: PositiveInt = 1
+    """How many instances the platform may start."""
+
+    @property
+    def model_source(self) -> str:
+        """What `from_pretrained` takes: a hub id or a path."""
+        return str(BUNDLED_MODEL_PATH) if self.model == BUNDLED_MODEL else self.model
+
+    @property
+    def pinned_revision(self) -> str | None:
+        """The commit to load: as set, or the pin of the default model."""
+        return self.revision or (CARDIFF_REVISION if self.model == CARDIFF_MODEL else None)
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the environment; `overrides` win over it.
+
+    Raises:
+        SettingsError: one sentence that names the variable, its value and what it may be.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        variable = ENV_PREFIX + str(problem["loc"][0]).upper()
+        # A union reports one problem per member: say them all.
+        rules = [p["msg"] for p in error.errors(include_url=False) if p["loc"][0] == problem["loc"][0]]
+        raise SettingsError(f"{variable}={str(problem['input'])!r} is not valid: {' or: '.join(rules)}.") from None

@@ -1,0 +1,127 @@
+"""The chute: one image, one startup hook, four cords. Composition only; the work is in `batch_inference/`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from chutes.chute import Chute, NodeSelector
+from chutes.util.schema import SchemaExtractor
+from starlette.responses import Response
+
+from batch_http.answers import batch_result, batch_stats, json_response, single_result
+from batch_http.errors import answer_unhandled, errors_as_http
+from batch_http.stream import stream_batch
+from batch_inference.engine import Engine
+from batch_inference.errors import SettingsError
+from batch_inference.settings import load_settings
+from image import build_image
+from schemas import BatchRequest, BatchResult, BatchStats, SingleRequest, SingleResult, parse_request
+
+try:
+    settings = load_settings()
+except SettingsError as error:
+    sys.exit(str(error))
+
+README = f"""
+# Batch sentiment classification
+
+Classifies 1 to 100 texts per request as NEGATIVE, NEUTRAL or POSITIVE, with `{settings.model}`.
+
+```bash
+curl https://{settings.username}-{settings.chute_name}.chutes.ai/process-batch \\
+  -H "Authorization: Bearer $CHUTES_API_KEY" -H "Content-Type: application/json" \\
+  -d '{{"texts": ["I love this product!", "This is terrible quality."]}}'
+```
+
+`POST /process-batch-stream` takes the same body and answers JSON lines with progress and partial results,
+`POST /analyze-single` takes `{{"text": "..."}}`, `GET /batch-stats` says what the instance is doing.
+"""
+
+chute = Chute(
+    username=settings.username,
+    name=settings.chute_name,
+    image=build_image(settings),
+    tagline="Sentiment of up to 100 texts per request, on one GPU, with continuous batching",
+    readme=README,
+    node_selector=NodeSelector(gpu_count=1, min_vram_gb_per_gpu=16),
+    concurrency=settings.concurrency,
+    max_instances=settings.max_instances,
+)
+chute.add_exception_handler(Exception, answer_unhandled)
+
+# Given a model class, the SDK would validate by itself and answer a bare 400, or a 500: hence schemas as dicts.
+BATCH_SCHEMA = SchemaExtractor.get_minimal_schema(BatchRequest)
+SINGLE_SCHEMA = SchemaExtractor.get_minimal_schema(SingleRequest)
+JSON_LINES = "application/x-ndjson"
+
+# The SDK leaves the body out where it is empty or falsy, so every cord has a default for it.
+Body = dict[str, Any] | None
+
+
+@chute.on_startup()
+async def load_engine(self: Any) -> None:
+    """Load the model and run it once: after start-up the instance has no network."""
+    self.engine = Engine.start(settings)
+
+
+@chute.cord(
+    public_api_path="/process-batch",
+    public_api_method="POST",
+    input_schema=BATCH_SCHEMA,
+    output_schema=BatchResult.model_json_schema(),
+    output_content_type="application/json",
+)
+async def process_batch(self: Any, body: Body = None) -> Response:
+    """Classify 1 to 100 texts, one JSON answer."""
+    started_at = time.monotonic()
+    with errors_as_http(self.engine.stats):
+        request = parse_request(BatchRequest, body)
+        outcome = await self.engine.classify(request.texts, request.max_length)
+        return json_response(batch_result(request, outcome, time.monotonic() - started_at, self.engine, settings))
+
+
+@chute.cord(
+    public_api_path="/process-batch-stream",
+    public_api_method="POST",
+    input_schema=BATCH_SCHEMA,
+    output_content_type=JSON_LINES,
+    stream=True,
+)
+def process_batch_stream(self: Any, body: Body = None) -> Iterator[bytes]:
+    """Classify 1 to 100 texts, JSON lines with progress and partial results."""
+    with errors_as_http(self.engine.stats):
+        request = parse_request(BatchRequest, body)
+        writes = stream_batch(self.engine, request)
+        first = next(writes)
+    yield first
+    yield from writes
+
+
+@chute.cord(
+    public_api_path="/analyze-single",
+    public_api_method="POST",
+    input_schema=SINGLE_SCHEMA,
+    output_schema=SingleResult.model_json_schema(),
+    output_content_type="application/json",
+)
+async def analyze_single(self: Any, body: Body = None) -> Response:
+    """Classify one text."""
+    started_at = time.monotonic()
+    with errors_as_http(self.engine.stats):
+        request = parse_request(SingleRequest, body)
+        outcome = await self.engine.classify([request.text], request.max_length)
+        return json_response(single_result(request, outcome, time.monotonic() - started_at))
+
+
+@chute.cord(
+    public_api_path="/batch-stats",
+    public_api_method="GET",
+    output_schema=BatchStats.model_json_schema(),
+    output_content_type="application/json",
+)
+def get_batch_stats(self: Any, _body: Body = None) -> Response:
+    """What the service has done and is doing."""
+    return json_response(batch_stats(self.engine, settings))

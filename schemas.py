@@ -1,0 +1,295 @@
+"""The wire: what callers send and what they get back. Field names here are the public contract."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictStr, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+MAX_TEXTS = 100
+MAX_TEXT_CHARACTERS = 10_000
+MAX_REPORTED_PROBLEMS = 100
+PLATFORM_FIELDS = frozenset({"stream", "stream_options"})
+"""End-to-end-encrypted calls get these two injected into their body by the platform: they are ignored."""
+
+
+def _clean_text(text: str) -> str:
+    stripped = text.strip()
+    if not stripped:
+        raise PydanticCustomError("blank_text", "is blank; remove it or send some text")
+    if len(stripped) > MAX_TEXT_CHARACTERS:
+        raise PydanticCustomError(
+            "text_too_long",
+            "has {length} characters, {limit} are allowed; shorten it or split it",
+            {"length": len(stripped), "limit": MAX_TEXT_CHARACTERS},
+        )
+    if "\0" in stripped:
+        raise PydanticCustomError("nul_character", "holds a NUL character (U+0000), which no text has; remove it")
+    try:
+        stripped.encode()
+    except UnicodeEncodeError as error:
+        raise PydanticCustomError(
+            "lone_surrogate",
+            "holds half of a surrogate pair at character {position}, which is not text; send valid Unicode",
+            {"position": error.start},
+        ) from None
+    return stripped
+
+
+Text = Annotated[StrictStr, AfterValidator(_clean_text)]
+MaxLength = Annotated[int, Field(strict=True, ge=50, le=1024, description="Tokens of a text the model may see")]
+ReturnAllScores = Annotated[StrictBool, Field(description="Add every label's probability to each result")]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_length: MaxLength = 512
+    return_all_scores: ReturnAllScores = False
+
+
+class BatchRequest(_Request):
+    """Body of `POST /process-batch` and `POST /process-batch-stream`."""
+
+    texts: Annotated[list[Text], Field(strict=True, min_length=1, max_length=MAX_TEXTS)]
+    batch_size: Annotated[int, Field(strict=True, ge=1, le=32, description="Texts per chunk of stream progress")] = 16
+
+
+class SingleRequest(_Request):
+    """Body of `POST /analyze-single`."""
+
+    text: Text
+
+
+class TextResult(BaseModel):
+    """The answer for one text."""
+
+    text: str | None
+    sentiment: str
+    confidence: float
+    token_count: int
+    processing_order: int
+    truncated: bool
+    scores: dict[str, float] | None = Field(default=None, exclude_if=lambda scores: scores is None)
+
+
+class SingleResult(TextResult):
+    """Answer of `POST /analyze-single`."""
+
+    processing_time: float
+
+
+class BatchInfo(BaseModel):
+    """How a batch was run."""
+
+    requested_batch_size: int
+    actual_batches_used: int
+    max_length: int
+    device: str
+    model: str
+    precision: str
+
+
+class PerformanceMetrics(BaseModel):
+    """What a batch cost. Times in seconds, memory in GiB (null without a GPU)."""
+
+    texts_per_second: float
+    gpu_memory_used: float | None
+    total_tokens_processed: int
+    queue_time: float
+    inference_time: float
+    padding_ratio: float
+
+
+class BatchResult(BaseModel):
+    """Answer of `POST /process-batch`."""
+
+    results: list[TextResult]
+    total_texts: int
+    processing_time: float
+    average_time_per_text: float
+    batch_info: BatchInfo
+    performance_metrics: PerformanceMetrics
+
+
+class StartedEvent(BaseModel):
+    """First line of a stream."""
+
+    status: Literal["started"] = "started"
+    total_texts: int
+    batch_size: int
+    estimated_batches: int
+
+
+class ProcessingBatchEvent(BaseModel):
+    """A chunk is being worked on; `progress` is the share of texts done once it is complete."""
+
+    status: Literal["processing_batch"] = "processing_batch"
+    batch_number: int
+    batch_size: int
+    progress: float
+
+
+class _EventWithResults(BaseModel):
+    texts_omitted: bool = Field(default=False, exclude_if=lambda omitted: not omitted)
+
+
+class BatchCompleteEvent(_EventWithResults):
+    """A chunk is done."""
+
+    status: Literal["batch_complete"] = "batch_complete"
+    batch_number: int
+    batch_time: float
+    texts_per_second: float
+    partial_results: list[TextResult]
+
+
+class CompletedEvent(_EventWithResults):
+    """Last line of a stream that went well."""
+
+    status: Literal["completed"] = "completed"
+    total_time: float
+    average_time_per_text: float
+    final_results: list[TextResult]
+
+
+class StreamError(BaseModel):
+    """Why a stream ended early."""
+
+    code: str
+    message: str
+
+
+class ErrorEvent(BaseModel):
+    """Last line of a stream that failed midway."""
+
+    status: Literal["error"] = "error"
+    error: StreamError
+    completed_texts: int
+
+
+StreamEvent = StartedEvent | ProcessingBatchEvent | BatchCompleteEvent | CompletedEvent | ErrorEvent
+
+
+class LatencyPercentiles(BaseModel):
+    """Seconds from a request's arrival to its answer, over the most recent requests; null before the first."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+
+class BatchStats(BaseModel):
+    """Answer of `GET /batch-stats`. Counted since the instance started unless said otherwise."""
+
+    total_requests: int = Field(description="Requests answered with results, whole or streamed")
+    total_texts_processed: int = Field(description="Texts that got a prediction")
+    average_batch_time: float = Field(description="Mean seconds from a request's arrival to its answer")
+    peak_batch_size: int = Field(description="Most texts in one request")
+    device: str
+    model_loaded: bool
+    current_gpu_memory: float | None
+    max_gpu_memory: float | None
+    model: str
+    revision: str | None
+    precision: str
+    uptime: float
+    requests_in_flight: int
+    queued_texts: int
+    texts_per_second: float = Field(description="Over the last minute, or since the start if that is shorter")
+    latency: LatencyPercentiles
+    forward_passes: int
+    mean_texts_per_pass: float
+    padding_ratio: float
+    truncated_texts: int
+    errors: dict[str, int]
+    max_batch_tokens: int
+
+
+class Problem(BaseModel):
+    """One thing wrong with a request: where (`loc`), what and how to mend it (`msg`), and its kind (`type`)."""
+
+    loc: list[str | int]
+    msg: str
+    type: str
+
+
+class InvalidRequest(ValueError):
+    """A request breaks the contract; `problems` names every way in which it does."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        if len(problems) > MAX_REPORTED_PROBLEMS:
+            msg = f"{len(problems) - MAX_REPORTED_PROBLEMS} more problems are not listed; mend these first"
+            problems = [*problems[:MAX_REPORTED_PROBLEMS], Problem(loc=[], msg=msg, type="more_problems")]
+        super().__init__("; ".join(problem.msg for problem in problems))
+        self.problems = problems
+
+
+RequestT = TypeVar("RequestT", bound=_Request)
+
+
+def parse_request(model: type[RequestT], body: object) -> RequestT:
+    """Check a decoded JSON body.
+
+    Raises:
+        InvalidRequest: with every problem of the body, each one sentence that names the place and the mend.
+    """
+    if not isinstance(body, dict) or not body:
+        found = f"is {_json_type(body)}" if body else "is missing or empty"
+        msg = f"the body {found}; send a JSON object such as {_EXAMPLES[model]}"
+        raise InvalidRequest([Problem(loc=[], msg=msg, type="body_type")])
+    known = model.model_fields.keys()
+    problems = [_unknown_field(name, model) for name in body if name not in known and name not in PLATFORM_FIELDS]
+    request = None
+    try:
+        request = model.model_validate({name: value for name, value in body.items() if name in known})
+    except ValidationError as error:
+        problems = [_problem(model, detail) for detail in error.errors(include_url=False)] + problems
+    if request is None or problems:
+        raise InvalidRequest(problems)
+    return request
+
+
+_EXAMPLES: dict[type[_Request], str] = {
+    BatchRequest: '{"texts": ["I love this!"]}',
+    SingleRequest: '{"text": "I love this!"}',
+}
+
+_MEND = {
+    "too_short": "is empty; send at least one text",
+    "too_long": "has {actual_length} entries, {max_length} are allowed; split it into several requests",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than_equal": "must be {le} or less",
+}
+_TEXT_PROBLEMS = {"blank_text", "text_too_long", "nul_character", "lone_surrogate"}
+_EXPECTED = {"string_type": "a string", "list_type": "a list of strings", "bool_type": "true or false"}
+
+
+def _problem(model: type[_Request], detail: ErrorDetails) -> Problem:
+    loc = list(detail["loc"])
+    kind, context = detail["type"], detail.get("ctx", {})
+    name = "".join(f"[{part}]" if isinstance(part, int) else part for part in loc)
+    if kind == "missing":
+        msg = f"{name} is required; send a body such as {_EXAMPLES[model]}"
+    elif kind in _MEND:
+        msg = f"{name} {_MEND[kind].format_map(context)}"
+    elif kind in _TEXT_PROBLEMS:
+        msg = f"{name} {detail['msg']}"
+    else:
+        msg = f"{name} must be {_EXPECTED.get(kind, 'an integer')}, but is {_json_type(detail['input'])}"
+    return Problem(loc=loc, msg=msg, type=kind)
+
+
+def _unknown_field(name: str, model: type[_Request]) -> Problem:
+    # The name is the caller's: cut it short, and escape what UTF-8 cannot carry.
+    shown = name[:80].encode("utf-8", "backslashreplace").decode()
+    msg = f"{shown} is not a known field; remove it or use one of {', '.join(sorted(model.model_fields))}"
+    return Problem(loc=[shown], msg=msg, type="unknown_field")
+
+
+def _json_type(value: object) -> str:
+    names: dict[type, str] = {
+        str: "a string", bool: "a boolean", int: "an integer", float: "a number", list: "a list", dict: "an object",
+    }  # fmt: skip
+    return names.get(type(value), "null")
