@@ -68,7 +68,9 @@ def errors_as_http(stats: Stats) -> Iterator[None]:
 
 async def answer_unhandled(request: Request, error: Exception) -> JSONResponse:
     """Exception handler of the app: a body that the SDK could not decode is the caller's mistake, all else is ours."""
-    if hasattr(request.state, "decrypted"):
+    # The SDK decodes the body before the router sets the endpoint. (Its own trace of that, `request.state`, outlives the
+    # request: Hypercorn shares it within a connection.)
+    if "endpoint" in request.scope:
         report = report_on(error)
     else:
         problem = {"loc": [], "msg": f"the body is not JSON: {_why_not_json(error)}", "type": "json_invalid"}
@@ -86,4 +88,6 @@ def _why_not_json(error: Exception) -> str:
         return f"byte {error.start} is not valid UTF-8; encode the body as UTF-8"
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
-    return "it cannot be decoded"
+    if isinstance(error, ValueError):
+        return "it holds a number with too many digits"
+    return "it could not be read"

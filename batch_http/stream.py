@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from batch_http.answers import text_results
 from batch_http.errors import report_on
-from batch_inference.engine import Engine, Prediction
+from batch_inference.engine import Classification, Engine
 from schemas import (
     BatchCompleteEvent,
     BatchRequest,
@@ -47,7 +47,7 @@ def stream_batch(engine: Engine, request: BatchRequest) -> Iterator[bytes]:
 
 
 def _events(
-    engine: Engine, request: BatchRequest, chunks: Iterator[list[Prediction]], num_chunks: int
+    engine: Engine, request: BatchRequest, chunks: Iterator[Classification], num_chunks: int
 ) -> Iterator[StreamEvent]:
     num_texts, size = len(request.texts), request.batch_size
     started_at = time.monotonic()
@@ -58,29 +58,26 @@ def _events(
             end = min(number * size, num_texts)
             chunk_size = end - len(results)
             yield ProcessingBatchEvent(batch_number=number, batch_size=chunk_size, progress=end / num_texts)
-            chunk_started_at = time.monotonic()
-            partial = text_results(request, next(chunks), start=len(results))
+            outcome = next(chunks)
+            partial = text_results(request, outcome.predictions, start=len(results))
             results += partial
-            batch_time = _elapsed(chunk_started_at)
+            # The passes that held the chunk: its neighbours may have shared them, so waiting time would mislead.
+            batch_time = max(outcome.usage.inference_time_s, 1e-9)
             yield BatchCompleteEvent(
                 batch_number=number,
                 batch_time=batch_time,
                 texts_per_second=chunk_size / batch_time,
                 partial_results=partial,
             )
+        # The engine counts the request once its last chunk has been taken.
         next(chunks, None)
     except Exception as error:
         report = report_on(error)
         engine.stats.count_error(report.kind)
         yield ErrorEvent(error=StreamError(code=report.kind, message=report.message), completed_texts=len(results))
         return
-    total_time = _elapsed(started_at)
+    total_time = time.monotonic() - started_at
     yield CompletedEvent(total_time=total_time, average_time_per_text=total_time / num_texts, final_results=results)
-
-
-def _elapsed(since: float) -> float:
-    # Never zero: rates are computed from it.
-    return max(time.monotonic() - since, 1e-9)
 
 
 def _line(event: StreamEvent) -> bytes:

@@ -51,7 +51,13 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """Predictions in the order of the texts, and what they cost."""
+    """Predictions in the order of the texts, and what they cost.
+
+    Attributes:
+        predictions: one per text.
+        queue_time_s: seconds from the request's arrival to the first forward pass that held one of these texts.
+        usage: the forward passes that held these texts.
+    """
 
     predictions: list[Prediction]
     queue_time_s: float
@@ -117,7 +123,8 @@ class Engine:
             group = TextGroup([text.input_ids for text in encoded])
             self._scheduler.submit([group])
             await asyncio.wrap_future(group.future)
-            return self._finish(encoded, [group], arrived_at)
+            self._count(encoded, group, arrived_at)
+            return self._classification(encoded, group, arrived_at)
 
     def classify_now(self, texts: Sequence[str], max_length: int) -> Classification:
         """`classify` for callers without an event loop: blocks. Raises the same errors."""
@@ -126,11 +133,11 @@ class Engine:
     @contextmanager
     def classify_chunks(
         self, texts: Sequence[str], max_length: int, chunk_size: int
-    ) -> Iterator[Iterator[list[Prediction]]]:
+    ) -> Iterator[Iterator[Classification]]:
         """Classify texts chunk by chunk.
 
-        Entering the block admits and queues the texts; the iterator gives each chunk's predictions, in input order, as
-        soon as they are there. Texts left when the block ends leave the queue.
+        Entering the block admits and queues the texts; the iterator gives each chunk's answer, in input order, as soon
+        as it is there. Texts left when the block ends leave the queue.
 
         Raises:
             QueueFullError, EngineStoppedError: on entering, as `classify`.
@@ -143,12 +150,12 @@ class Engine:
             num_ahead = max(MIN_CHUNKS_AHEAD, -(-MIN_TEXTS_AHEAD // chunk_size))
             self._scheduler.submit(groups[:num_ahead])
 
-            def results() -> Iterator[list[Prediction]]:
+            def results() -> Iterator[Classification]:
                 for number, (chunk, group) in enumerate(zip(chunks, groups, strict=True)):
-                    answers = group.future.result()
+                    group.future.result()
                     self._scheduler.submit(groups[number + num_ahead : number + num_ahead + 1])
-                    yield self._predictions(chunk, answers)
-                self._finish(encoded, groups, arrived_at)
+                    yield self._classification(chunk, group, arrived_at)
+                self._count(encoded, groups[0], arrived_at)
 
             try:
                 yield results()
@@ -181,18 +188,14 @@ class Engine:
             with self._lock:
                 self._admitted_tokens -= num_tokens
 
-    def _finish(self, encoded: list[EncodedText], groups: list[TextGroup], arrived_at: float) -> Classification:
-        now = time.monotonic()
-        first_pass_at = min(group.usage.started_at or now for group in groups)
-        queue_time_s = first_pass_at - arrived_at
-        self.stats.count_request(
-            len(encoded), sum(text.is_truncated for text in encoded), now - arrived_at, queue_time_s
-        )
-        answers = [answer for group in groups for answer in group.answers]
-        return Classification(self._predictions(encoded, answers), queue_time_s, groups[0].usage)
+    def _count(self, encoded: list[EncodedText], first: TextGroup, arrived_at: float) -> None:
+        num_truncated = sum(text.is_truncated for text in encoded)
+        latency_s = time.monotonic() - arrived_at
+        self.stats.count_request(len(encoded), num_truncated, latency_s, _queue_time_s(first, arrived_at))
 
-    def _predictions(self, encoded: list[EncodedText], answers: list[list[float]]) -> list[Prediction]:
-        return [self._prediction(text, answer) for text, answer in zip(encoded, answers, strict=True)]
+    def _classification(self, encoded: list[EncodedText], group: TextGroup, arrived_at: float) -> Classification:
+        predictions = [self._prediction(text, answer) for text, answer in zip(encoded, group.answers, strict=True)]
+        return Classification(predictions, _queue_time_s(group, arrived_at), group.usage)
 
     def _prediction(self, text: EncodedText, probabilities: list[float]) -> Prediction:
         confidence = max(probabilities)
@@ -203,3 +206,7 @@ class Engine:
             num_tokens=len(text.input_ids),
             is_truncated=text.is_truncated,
         )
+
+
+def _queue_time_s(group: TextGroup, arrived_at: float) -> float:
+    return 0.0 if group.usage.started_at is None else group.usage.started_at - arrived_at

@@ -1,0 +1,99 @@
+"""What tests share: the bundled model in process, the real SDK server over HTTP, and real tweets."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from batch_inference.engine import Engine
+from batch_inference.settings import load_settings
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = ROOT.parent / "shared" / "data"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running service: its address, process and log."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+@contextmanager
+def running_server(log: Path, **environment: str) -> Iterator[Server]:
+    """Serve the chute through the SDK's own command, in a process of its own, with the bundled model."""
+    with socket.socket() as first, socket.socket() as second:
+        first.bind(("127.0.0.1", 0))
+        second.bind(("127.0.0.1", 0))
+        port, logging_port = first.getsockname()[1], second.getsockname()[1]
+    chutes = str(Path(sys.executable).with_name("chutes"))
+    command = [chutes, "run", "batch_processor:chute", "--dev", "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--logging-port", str(logging_port)]
+    environment = {
+        **os.environ,
+        "CHUTES_EXECUTION_CONTEXT": "REMOTE",
+        "BATCH_PROCESSOR_MODEL": "bundled",
+        "TOKENIZERS_PARALLELISM": "false",
+        **environment,
+    }
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            _wait_until_ready(process, f"http://127.0.0.1:{port}", log)
+            yield Server(f"http://127.0.0.1:{port}", process, log)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    for _ in range(1200):
+        assert process.poll() is None, f"the server ended:\n{log.read_text()[-3000:]}"
+        try:
+            httpx.get(f"{url}/batch-stats")
+            return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise AssertionError(f"the server is not ready:\n{log.read_text()[-3000:]}")
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for the tests that only call it."""
+    with running_server(tmp_path_factory.mktemp("server") / "log") as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.url, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    """The bundled model, in process, on the CPU in float32."""
+    engine = Engine.start(load_settings(model="bundled", device="cpu", precision="float32"))
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="session")
+def tweets() -> list[str]:
+    """2,000 real tweets."""
+    path = DATA / "tweeteval-val.tsv"
+    if not path.exists():
+        pytest.skip(f"needs the labelled tweets at {path}")
+    return [line.split("\t", 1)[1].strip() for line in path.read_text(encoding="utf-8").splitlines()]

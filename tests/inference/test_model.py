@@ -1,0 +1,106 @@
+"""The forward pass with real weights: the bundled model, and RoBERTa-base at full size with random weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, RobertaConfig
+
+from batch_inference.errors import DeviceOutOfMemoryError, ForwardPassError, ModelLoadError
+from batch_inference.model import SentimentModel
+from batch_inference.settings import BUNDLED_MODEL_PATH, load_settings
+
+TEXTS = ["I love this!", "What a waste of money.", "The parcel came on Monday.", "word " * 600]
+
+
+@pytest.fixture(scope="module")
+def bundled() -> SentimentModel:
+    return SentimentModel.load(load_settings(model="bundled", device="cpu", precision="float32"))
+
+
+@pytest.fixture(scope="module")
+def full_size(tmp_path_factory: pytest.TempPathFactory) -> SentimentModel:
+    """RoBERTa-base as the hub's default model has it, but for its weights, which are random."""
+    torch.manual_seed(0)
+    config = RobertaConfig(
+        vocab_size=50265, max_position_embeddings=514, type_vocab_size=1, layer_norm_eps=1e-5,
+        id2label={0: "negative", 1: "neutral", 2: "positive"},
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("roberta-base")
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(BUNDLED_MODEL_PATH).save_pretrained(folder)
+    return SentimentModel.load(load_settings(model=str(folder), device="cpu", precision="float32"))
+
+
+def encode(model: SentimentModel, texts: list[str]) -> list[list[int]]:
+    return [text.input_ids for text in model.tokenizer.encode(texts, model.max_tokens)]
+
+
+def test_probabilities_are_those_of_the_plain_model(bundled: SentimentModel) -> None:
+    plain = AutoModelForSequenceClassification.from_pretrained(BUNDLED_MODEL_PATH, dtype=torch.float32).eval()
+    rows = encode(bundled, TEXTS)
+    for row, answer in zip(rows, bundled.probabilities(rows), strict=True):
+        with torch.inference_mode():
+            expected = plain(input_ids=torch.tensor([row])).logits.softmax(-1)[0].tolist()
+        assert answer == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_limit_comes_from_the_position_embeddings(bundled: SentimentModel, full_size: SentimentModel) -> None:
+    assert bundled.max_tokens == full_size.max_tokens == 512
+    assert len(full_size.probabilities([[5] * 512])) == 1
+
+
+def test_full_size_batched_equals_alone(full_size: SentimentModel) -> None:
+    rows = encode(full_size, TEXTS)
+    together = full_size.probabilities(rows)
+    for row, answer in zip(rows, together, strict=True):
+        assert full_size.probabilities([row])[0] == pytest.approx(answer, abs=1e-4)
+
+
+def test_bfloat16_gives_the_same_labels(bundled: SentimentModel) -> None:
+    half = SentimentModel.load(load_settings(model="bundled", device="cpu", precision="bfloat16"))
+    for one, other in zip(
+        bundled.probabilities(encode(bundled, TEXTS)), half.probabilities(encode(half, TEXTS)), strict=True
+    ):
+        assert one.index(max(one)) == other.index(max(other))
+        assert one == pytest.approx(other, abs=0.03)
+
+
+def test_labels_are_the_models_own_in_upper_case(bundled: SentimentModel) -> None:
+    assert bundled.labels == ("NEGATIVE", "NEUTRAL", "POSITIVE")
+
+
+def test_a_missing_model_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ModelLoadError, match=r"BATCH_PROCESSOR_MODEL=.*nowhere.* cannot be loaded") as caught:
+        SentimentModel.load(load_settings(model=str(tmp_path / "nowhere"), device="cpu"))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_missing_gpu_is_one_sentence() -> None:
+    with pytest.raises(ModelLoadError, match="BATCH_PROCESSOR_DEVICE='cuda'"):
+        SentimentModel.load(load_settings(model="bundled", device="cuda"))
+
+
+def test_numbers_that_are_not_finite_never_leave_the_model() -> None:
+    broken = SentimentModel.load(load_settings(model="bundled", device="cpu", precision="float32"))
+    torch.nn.init.constant_(broken._model.classifier.out_proj.bias, float("nan"))
+    with pytest.raises(ForwardPassError, match="not finite"):
+        broken.probabilities([[0, 5, 2]])
+
+
+def test_a_row_that_is_too_long_is_an_error_and_not_an_answer(bundled: SentimentModel) -> None:
+    with pytest.raises(ForwardPassError):
+        bundled.probabilities([[5] * 513])
+
+
+def test_out_of_device_memory_has_its_own_error(bundled: SentimentModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A GPU's out-of-memory cannot be had here: the error is the one that torch raises.
+    def out_of_memory(rows: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(bundled, "_forward", out_of_memory)
+    with pytest.raises(DeviceOutOfMemoryError):
+        bundled.probabilities([[0, 5, 2]])

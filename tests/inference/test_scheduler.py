@@ -1,0 +1,228 @@
+"""Laws of continuous batching, with a forward pass that the test controls: order comes from events, not sleeping."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from batch_inference.errors import DeviceOutOfMemoryError, EngineStoppedError, ForwardPassError
+from batch_inference.planner import PassCost
+from batch_inference.scheduler import PASSES_BEFORE_GROWTH, PassRecord, Scheduler, TextGroup
+
+Rows = Sequence[Sequence[int]]
+POISON = 666
+WAIT_S = 30
+
+
+class GatedModel:
+    """Stands in for the model, whose failures and timing a test cannot command: each pass waits to be let through."""
+
+    def __init__(self) -> None:
+        self.passes: list[list[list[int]]] = []
+        self.started = threading.Semaphore(0)
+        self.gate = threading.Semaphore(0)
+        self.rows_that_fit = 1000
+
+    def __call__(self, rows: Rows) -> list[list[float]]:
+        self.passes.append([list(row) for row in rows])
+        self.started.release()
+        assert self.gate.acquire(timeout=WAIT_S)
+        if len(rows) > self.rows_that_fit:
+            raise DeviceOutOfMemoryError("too many rows")
+        if any(POISON in row for row in rows):
+            raise ValueError("poison")
+        return [[float(row[0])] for row in rows]
+
+    def open(self) -> None:
+        for _ in range(10_000):
+            self.gate.release()
+
+
+@pytest.fixture
+def model() -> GatedModel:
+    return GatedModel()
+
+
+@pytest.fixture
+def records() -> list[PassRecord]:
+    return []
+
+
+@pytest.fixture
+def scheduler(model: GatedModel, records: list[PassRecord]) -> Iterator[Scheduler]:
+    scheduler = Scheduler(model, PassCost(max_batch_tokens=100, overhead_tokens=32), records.append)
+    yield scheduler
+    model.open()
+    scheduler.close()
+
+
+def group(*first_ids: int, length: int = 5) -> TextGroup:
+    return TextGroup([[first_id] * length for first_id in first_ids])
+
+
+def occupy(scheduler: Scheduler, model: GatedModel) -> TextGroup:
+    """Start a pass that holds the worker until the gate opens."""
+    blocker = group(0)
+    scheduler.submit([blocker])
+    assert model.started.acquire(timeout=WAIT_S)
+    return blocker
+
+
+def test_answers_come_back_in_the_order_of_the_texts(scheduler: Scheduler, model: GatedModel) -> None:
+    model.open()
+    mixed = TextGroup([[number] * (1 + number * 7 % 20) for number in range(1, 50)])
+    scheduler.submit([mixed])
+    assert mixed.future.result(WAIT_S) == [[float(number)] for number in range(1, 50)]
+
+
+def test_requests_that_wait_share_the_next_pass(scheduler: Scheduler, model: GatedModel) -> None:
+    occupy(scheduler, model)
+    groups = [group(number) for number in range(1, 9)]
+    for one in groups:
+        scheduler.submit([one])
+    model.open()
+    assert [one.future.result(WAIT_S) for one in groups] == [[[float(number)]] for number in range(1, 9)]
+    assert [len(rows) for rows in model.passes] == [1, 8]
+
+
+def test_a_lone_text_runs_at_once(scheduler: Scheduler, model: GatedModel) -> None:
+    model.open()
+    lone = group(7)
+    scheduler.submit([lone])
+    assert lone.future.result(WAIT_S) == [[7.0]]
+    assert len(model.passes) == 1
+
+
+def test_an_unusual_length_does_not_starve(scheduler: Scheduler, model: GatedModel) -> None:
+    occupy(scheduler, model)
+    long = group(1, length=90)
+    scheduler.submit([long])
+    scheduler.submit([group(*range(2, 60))])
+    model.open()
+    assert long.future.result(WAIT_S) == [[1.0]]
+    assert model.passes[1] == [[1] * 90]
+
+
+def test_a_cancelled_request_costs_no_pass(scheduler: Scheduler, model: GatedModel) -> None:
+    blocker = occupy(scheduler, model)
+    gone, stays = group(1, 2, 3), group(4)
+    scheduler.submit([gone, stays])
+    gone.future.cancel()
+    model.open()
+    assert stays.future.result(WAIT_S) == [[4.0]]
+    assert blocker.future.result(WAIT_S) == [[0.0]]
+    assert model.passes == [[[0] * 5], [[4] * 5]]
+    assert scheduler.num_waiting == 0
+
+
+def test_only_the_request_at_fault_fails(scheduler: Scheduler, model: GatedModel) -> None:
+    occupy(scheduler, model)
+    good, bad, also_good = group(1, 2), group(3, POISON), group(4)
+    scheduler.submit([good, bad, also_good])
+    model.open()
+    assert good.future.result(WAIT_S) == [[1.0], [2.0]]
+    assert also_good.future.result(WAIT_S) == [[4.0]]
+    with pytest.raises(ForwardPassError):
+        bad.future.result(WAIT_S)
+
+
+def test_a_failed_request_leaves_the_queue(scheduler: Scheduler, model: GatedModel) -> None:
+    occupy(scheduler, model)
+    bad = TextGroup([[POISON] * 50, [1] * 5, [2] * 5])
+    scheduler.submit([bad])
+    model.open()
+    with pytest.raises(ForwardPassError):
+        bad.future.result(WAIT_S)
+    after = group(9)
+    scheduler.submit([after])
+    assert after.future.result(WAIT_S) == [[9.0]]
+    assert len(model.passes) == 3
+
+
+def test_out_of_memory_halves_the_pass_until_it_fits(
+    scheduler: Scheduler, model: GatedModel, records: list[PassRecord]
+) -> None:
+    model.rows_that_fit = 3
+    model.open()
+    large = group(*range(1, 17))
+    scheduler.submit([large])
+    assert large.future.result(WAIT_S) == [[float(number)] for number in range(1, 17)]
+    assert scheduler.max_batch_tokens < 100
+    assert sum(record.num_rows for record in records) == 16
+
+
+def test_the_budget_grows_back(scheduler: Scheduler, model: GatedModel) -> None:
+    model.rows_that_fit = 15
+    model.open()
+    large = group(*range(1, 17))
+    scheduler.submit([large])
+    large.future.result(WAIT_S)
+    shrunk = scheduler.max_batch_tokens
+    assert shrunk == 40
+    for number in range(2 * PASSES_BEFORE_GROWTH):
+        one = group(number)
+        scheduler.submit([one])
+        one.future.result(WAIT_S)
+    scheduler.close()
+    assert scheduler.max_batch_tokens == 100
+
+
+def test_one_text_that_does_not_fit_fails_alone(scheduler: Scheduler, model: GatedModel) -> None:
+    model.rows_that_fit = 0
+    model.open()
+    lone = group(1)
+    scheduler.submit([lone])
+    with pytest.raises(DeviceOutOfMemoryError):
+        lone.future.result(WAIT_S)
+
+
+def test_a_model_that_loses_answers_is_found_out(records: list[PassRecord]) -> None:
+    scheduler = Scheduler(lambda rows: [[0.0]], PassCost(100, 32), records.append)
+    pair = group(1, 2)
+    scheduler.submit([pair])
+    with pytest.raises(ForwardPassError, match="1 answers for 2 texts"):
+        pair.future.result(WAIT_S)
+    scheduler.close()
+
+
+def test_a_fault_in_bookkeeping_reaches_the_waiter_and_the_worker_lives(model: GatedModel) -> None:
+    def fails_once(record: PassRecord) -> None:
+        if not seen:
+            seen.append(record)
+            raise OSError("no space for statistics")
+
+    seen: list[PassRecord] = []
+    scheduler = Scheduler(model, PassCost(100, 32), fails_once)
+    model.open()
+    first, second = group(1), group(2)
+    scheduler.submit([first])
+    with pytest.raises(ForwardPassError):
+        first.future.result(WAIT_S)
+    scheduler.submit([second])
+    assert second.future.result(WAIT_S) == [[2.0]]
+    scheduler.close()
+
+
+def test_closing_answers_what_waits_and_refuses_the_rest(scheduler: Scheduler, model: GatedModel) -> None:
+    blocker = occupy(scheduler, model)
+    queued = group(1)
+    scheduler.submit([queued])
+    model.open()
+    scheduler.close()
+    assert blocker.future.result(0) == [[0.0]]
+    assert queued.future.result(0) == [[1.0]]
+    with pytest.raises(EngineStoppedError):
+        scheduler.submit([group(2)])
+
+
+def test_usage_counts_the_passes_that_held_a_text(scheduler: Scheduler, model: GatedModel) -> None:
+    model.open()
+    uneven = TextGroup([[1] * 10, [2] * 9, [3] * 90])
+    scheduler.submit([uneven])
+    uneven.future.result(WAIT_S)
+    assert uneven.usage.num_passes == 2
+    assert uneven.usage.num_tokens == 2 * 10 + 90
+    assert uneven.usage.num_padding_tokens == 1
+    assert uneven.usage.padding_ratio == pytest.approx(1 / 110)
