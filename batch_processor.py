@@ -12,7 +12,9 @@ from chutes.util.schema import SchemaExtractor
 from starlette.responses import Response
 
 from batch_http.answers import batch_result, batch_stats, json_response, single_result
+from batch_http.callers import CallerMiddleware, OpenAnswers
 from batch_http.errors import answer_unhandled, errors_as_http
+from batch_http.shutdown import drain_on_sigterm
 from batch_http.stream import stream_batch
 from batch_inference.engine import Engine
 from batch_inference.errors import SettingsError
@@ -50,6 +52,8 @@ chute = Chute(
     concurrency=settings.concurrency,
     max_instances=settings.max_instances,
 )
+open_answers = OpenAnswers()
+chute.add_middleware(CallerMiddleware, open_answers=open_answers)
 chute.add_exception_handler(Exception, answer_unhandled)
 
 # Given a model class, the SDK would validate by itself and answer a bare 400, or a 500: hence schemas as dicts.
@@ -65,6 +69,7 @@ Body = dict[str, Any] | None
 async def load_engine(self: Any) -> None:
     """Load the model and run it once: after start-up the instance has no network."""
     self.engine = Engine.start(settings)
+    drain_on_sigterm(self.engine, open_answers)
 
 
 @chute.cord(
@@ -94,7 +99,7 @@ def process_batch_stream(self: Any, body: Body = None) -> Iterator[bytes]:
     """Classify 1 to 100 texts, JSON lines with progress and partial results."""
     with errors_as_http(self.engine.stats):
         request = parse_request(BatchRequest, body)
-        writes = stream_batch(self.engine, request)
+        writes = stream_batch(self.engine, request, body)
         first = next(writes)
     yield first
     yield from writes

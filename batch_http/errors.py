@@ -68,8 +68,8 @@ def errors_as_http(stats: Stats) -> Iterator[None]:
 
 async def answer_unhandled(request: Request, error: Exception) -> JSONResponse:
     """Exception handler of the app: a body that the SDK could not decode is the caller's mistake, all else is ours."""
-    # The SDK decodes the body before the router sets the endpoint. (Its own trace of that, `request.state`, outlives the
-    # request: Hypercorn shares it within a connection.)
+    # The SDK decodes the body before the router sets the endpoint. Its own trace, `request.state`, would not do:
+    # Hypercorn shares it among the requests of a connection.
     if "endpoint" in request.scope:
         report = report_on(error)
     else:

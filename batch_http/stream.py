@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 
 from batch_http.answers import text_results
-from batch_http.errors import report_on
-from batch_inference.engine import Classification, Engine
+from batch_http.callers import when_caller_leaves
+from batch_http.errors import CLIENT_GONE, report_on
+from batch_inference.engine import Chunks, Engine
 from schemas import (
     BatchCompleteEvent,
     BatchRequest,
@@ -27,8 +29,10 @@ MAX_WRITES = 60
 """The SDK buffers 64 writes. A stream that is abandoned with more to write blocks its thread for ever."""
 
 
-def stream_batch(engine: Engine, request: BatchRequest) -> Iterator[bytes]:
+def stream_batch(engine: Engine, request: BatchRequest, body: object = None) -> Iterator[bytes]:
     """Classify a request's texts; yields one or more JSON lines at a time, at most `MAX_WRITES` times.
+
+    When the caller of `body`, which the request was parsed from, leaves, its texts leave the queue.
 
     Raises:
         QueueFullError, EngineStoppedError: before the first yield. Later errors become a line of the stream.
@@ -36,6 +40,7 @@ def stream_batch(engine: Engine, request: BatchRequest) -> Iterator[bytes]:
     num_chunks = -(-len(request.texts) // request.batch_size)
     chunks_per_write = -(-num_chunks // (MAX_WRITES - 1))
     with engine.classify_chunks(request.texts, request.max_length, request.batch_size) as chunks:
+        when_caller_leaves(body, chunks.cancel)
         lines: list[bytes] = []
         for event in _events(engine, request, chunks, num_chunks):
             lines.append(_line(event))
@@ -46,9 +51,7 @@ def stream_batch(engine: Engine, request: BatchRequest) -> Iterator[bytes]:
         yield b"".join(lines)
 
 
-def _events(
-    engine: Engine, request: BatchRequest, chunks: Iterator[Classification], num_chunks: int
-) -> Iterator[StreamEvent]:
+def _events(engine: Engine, request: BatchRequest, chunks: Chunks, num_chunks: int) -> Iterator[StreamEvent]:
     num_texts, size = len(request.texts), request.batch_size
     started_at = time.monotonic()
     results: list[TextResult] = []
@@ -71,6 +74,9 @@ def _events(
             )
         # The engine counts the request once its last chunk has been taken.
         next(chunks, None)
+    except CancelledError:
+        engine.stats.count_error(CLIENT_GONE)
+        return
     except Exception as error:
         report = report_on(error)
         engine.stats.count_error(report.kind)

@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from batch_inference.errors import QueueFullError
+from batch_inference.errors import EngineStoppedError, QueueFullError
 from batch_inference.model import SentimentModel
 from batch_inference.planner import PassCost
 from batch_inference.scheduler import PassUsage, Scheduler, TextGroup
+from batch_inference.self_test import self_test
 from batch_inference.settings import Settings
 from batch_inference.stats import Stats
 from batch_inference.tokenizer import EncodedText
@@ -64,6 +65,22 @@ class Classification:
     usage: PassUsage
 
 
+class Chunks(Iterator[Classification]):
+    """The answers to a request's chunks, in input order."""
+
+    def __init__(self, answers: Iterator[Classification], groups: list[TextGroup]) -> None:
+        self._answers = answers
+        self._groups = groups
+
+    def __next__(self) -> Classification:
+        return next(self._answers)
+
+    def cancel(self) -> None:
+        """Take what has no answer yet out of the queue; whoever waits for it gets a CancelledError. Any thread may."""
+        for group in self._groups:
+            group.future.cancel()
+
+
 class Engine:
     """Classifies texts of any number of threads and event loops on one model.
 
@@ -77,6 +94,7 @@ class Engine:
         self.stats = Stats()
         self._max_queued_tokens = settings.max_queued_tokens
         self._admitted_tokens = 0
+        self._is_admitting = True
         self._lock = threading.Lock()
         kind = model.device.split(":")[0]
         budget = MAX_BATCH_TOKENS[kind] if settings.max_batch_tokens == "auto" else settings.max_batch_tokens
@@ -85,14 +103,15 @@ class Engine:
 
     @classmethod
     def start(cls, settings: Settings) -> Engine:
-        """Load the model and run warm-up passes, so that nothing is loaded, fetched or compiled later.
+        """Load the model, test it, and run it at full length, so that nothing is loaded, fetched or compiled later.
 
         Raises:
-            ModelLoadError: the model cannot be loaded.
+            ModelLoadError: the model cannot be loaded, or fails the self-test.
         """
         model = SentimentModel.load(settings)
-        short, long = (encoded.input_ids for encoded in model.tokenizer.encode(["ok", "ok " * 1024], model.max_tokens))
-        model.probabilities([short, long])
+        self_test(model, settings)
+        longest = model.tokenizer.encode(["ok " * model.max_tokens], model.max_tokens)[0]
+        model.probabilities([longest.input_ids])
         logger.info("%s is ready on %s in %s.", settings.model, model.device, model.precision)
         return cls(model, settings)
 
@@ -131,45 +150,51 @@ class Engine:
         return asyncio.run(self.classify(texts, max_length))
 
     @contextmanager
-    def classify_chunks(
-        self, texts: Sequence[str], max_length: int, chunk_size: int
-    ) -> Iterator[Iterator[Classification]]:
+    def classify_chunks(self, texts: Sequence[str], max_length: int, chunk_size: int) -> Iterator[Chunks]:
         """Classify texts chunk by chunk.
 
-        Entering the block admits and queues the texts; the iterator gives each chunk's answer, in input order, as soon
-        as it is there. Texts left when the block ends leave the queue.
+        Entering the block admits the texts and queues the first of them; iterating gives each chunk's answer, in input
+        order, as soon as it is there. Texts left when the block ends leave the queue.
 
         Raises:
             QueueFullError, EngineStoppedError: on entering, as `classify`.
-            EngineStoppedError, ForwardPassError: from the iterator, perhaps after some chunks.
+            EngineStoppedError, ForwardPassError: while iterating, perhaps after some chunks.
+            concurrent.futures.CancelledError: while iterating, after `Chunks.cancel`.
         """
         arrived_at = time.monotonic()
         with self._admitted(texts, max_length) as encoded:
-            chunks = [encoded[start : start + chunk_size] for start in range(0, len(encoded), chunk_size)]
-            groups = [TextGroup([text.input_ids for text in chunk]) for chunk in chunks]
+            parts = [encoded[start : start + chunk_size] for start in range(0, len(encoded), chunk_size)]
+            groups = [TextGroup([text.input_ids for text in part]) for part in parts]
             num_ahead = max(MIN_CHUNKS_AHEAD, -(-MIN_TEXTS_AHEAD // chunk_size))
             self._scheduler.submit(groups[:num_ahead])
 
-            def results() -> Iterator[Classification]:
-                for number, (chunk, group) in enumerate(zip(chunks, groups, strict=True)):
+            def answers() -> Iterator[Classification]:
+                for number, (part, group) in enumerate(zip(parts, groups, strict=True)):
                     group.future.result()
                     self._scheduler.submit(groups[number + num_ahead : number + num_ahead + 1])
-                    yield self._classification(chunk, group, arrived_at)
+                    yield self._classification(part, group, arrived_at)
                 self._count(encoded, groups[0], arrived_at)
 
+            chunks = Chunks(answers(), groups)
             try:
-                yield results()
+                yield chunks
             finally:
-                for group in groups:
-                    group.future.cancel()
+                chunks.cancel()
+
+    def stop_admitting(self) -> None:
+        """Refuse new requests from now on; those admitted are answered."""
+        self._is_admitting = False
 
     def close(self) -> None:
         """Take no more requests, finish what is queued, stop the worker."""
+        self.stop_admitting()
         self._scheduler.close()
 
     @contextmanager
     def _admitted(self, texts: Sequence[str], max_length: int) -> Iterator[list[EncodedText]]:
         """Encode a request and hold its place among the queued tokens until it has been answered."""
+        if not self._is_admitting:
+            raise EngineStoppedError("the service is shutting down; send the request to another instance")
         encoded = self.model.tokenizer.encode(texts, self.effective_max_length(max_length))
         num_tokens = sum(len(text.input_ids) for text in encoded)
         with self._lock:

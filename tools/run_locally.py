@@ -71,8 +71,7 @@ def main() -> int:
         return server.wait()
     except KeyboardInterrupt:
         server.terminate()
-        server.wait()
-        return 0
+        return server.wait()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,79 @@
+"""Who is still being answered: tells a stream that its caller has left, and a shutdown when the last answer is out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+
+class CallerBody(dict[str, Any]):
+    """A decoded request body that also knows when its caller stops waiting for the answer."""
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        super().__init__(body)
+        self.left: Future[None] = Future()
+
+
+def when_caller_leaves(body: object, callback: Callable[[], object]) -> None:
+    """Call back, on any thread, once the answer to this body is out or nobody waits for it any more.
+
+    Never calls back for a body that did not come through the middleware.
+    """
+    if isinstance(body, CallerBody):
+        body.left.add_done_callback(lambda _: callback())
+
+
+class OpenAnswers:
+    """Counts the requests whose answer has not been written out. Used on the server's event loop only."""
+
+    def __init__(self) -> None:
+        self._num_open = 0
+        self._none_open = asyncio.Event()
+        self._none_open.set()
+
+    def opened(self) -> None:
+        """A request came in."""
+        self._num_open += 1
+        self._none_open.clear()
+
+    def closed(self) -> None:
+        """Its answer is out, or its caller left."""
+        self._num_open -= 1
+        if self._num_open == 0:
+            self._none_open.set()
+
+    async def none_open(self) -> None:
+        """Wait until no answer is outstanding."""
+        await self._none_open.wait()
+
+
+class CallerMiddleware:
+    """ASGI middleware, inside the SDK's own.
+
+    The SDK tells a coroutine cord that its client left, but not a generator, which it drains in a thread to the end.
+    The body is the one object that reaches a cord from here, so the news travels on it.
+    """
+
+    def __init__(self, app: ASGIApp, open_answers: OpenAnswers) -> None:
+        self._app = app
+        self._open_answers = open_answers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        state = scope.setdefault("state", {})
+        body = state.get("decrypted")
+        if isinstance(body, dict) and body:
+            state["decrypted"] = body = CallerBody(body)
+        self._open_answers.opened()
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._open_answers.closed()
+            if isinstance(body, CallerBody):
+                body.left.set_result(None)

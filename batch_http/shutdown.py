@@ -1,0 +1,46 @@
+"""SIGTERM: take no more requests, answer those in flight, exit 0. The SDK has no handler, so they would be cut off."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+
+from batch_http.callers import OpenAnswers
+from batch_inference.engine import Engine
+
+logger = logging.getLogger(__name__)
+
+GRACE_PERIOD_S = 25.0
+"""Kubernetes kills a container 30 s after SIGTERM unless told otherwise."""
+
+FLUSH_S = 0.5
+"""For the last bytes of the last answers to leave the sockets' buffers."""
+
+
+def drain_on_sigterm(engine: Engine, open_answers: OpenAnswers) -> None:
+    """Install the handler on the running event loop, which must be the server's."""
+    loop = asyncio.get_running_loop()
+    tasks: set[asyncio.Task[None]] = set()
+
+    def start() -> None:
+        if not tasks:
+            tasks.add(loop.create_task(_drain_and_exit(engine, open_answers)))
+
+    loop.add_signal_handler(signal.SIGTERM, start)
+
+
+async def _drain_and_exit(engine: Engine, open_answers: OpenAnswers) -> None:
+    logger.warning("SIGTERM: no more requests are taken; answering those in flight.")
+    engine.stop_admitting()
+    try:
+        await asyncio.wait_for(open_answers.none_open(), GRACE_PERIOD_S)
+        await asyncio.sleep(FLUSH_S)
+    except TimeoutError:
+        logger.error("Requests were still in flight after %.0f s; they are cut off.", GRACE_PERIOD_S)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Returning through the SDK would wait another 30 s, and an exception would be taken for a crash.
+    os._exit(0)
