@@ -1,0 +1,166 @@
+"""Getting an outcome for every text of one request: retries, and the parting of bad texts from good ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random, wait_random_exponential
+
+from batch_client.concurrency import AdaptiveLimit
+from batch_client.errors import (
+    FaultError,
+    OverloadedError,
+    RequestRefusedError,
+    ServiceError,
+    TransientError,
+    UnavailableError,
+)
+from batch_client.options import Options
+from batch_client.outcomes import Failure, Outcome
+from batch_client.transport import Transport
+
+AnswerT = TypeVar("AnswerT")
+
+_ATTEMPTS_AT_A_PART = 2
+"""Attempts at the halves of a request that has already failed: enough for a stray fault, cheap for a poisonous text."""
+
+
+class _RequestFailedError(Exception):
+    """The service works, but not on this request."""
+
+
+class Delivery:
+    """Delivers requests. One object serves all requests of a client, so that they know of each other's answers."""
+
+    def __init__(self, transport: Transport, options: Options) -> None:
+        self.limit = AdaptiveLimit(options.max_concurrency)
+        self.num_retries = 0
+        self._transport = transport
+        self._options = options
+        self._last_answer = time.monotonic()
+
+    def start_patience(self) -> None:
+        """Count the service's silence from now on: before a pause in asking, it said nothing because of us."""
+        self._last_answer = time.monotonic()
+
+    async def deliver(self, texts: Sequence[str]) -> list[Outcome]:
+        """An outcome for each of 1 to 100 checked texts, in order.
+
+        Raises:
+            ServiceError: what concerns more than these texts: no access, a wrong address, no answer for `patience_s`.
+        """
+        return await self._deliver(texts, self._options.attempts)
+
+    async def persist(self, attempt: Callable[[], Awaitable[AnswerT]]) -> AnswerT:
+        """The answer of a request that has no part to blame: tried again until it comes or patience ends."""
+        return await self._persist(attempt, num_texts=1, attempts=None)
+
+    async def _deliver(self, texts: Sequence[str], attempts: int) -> list[Outcome]:
+        try:
+            return list(await self._persist(lambda: self._transport.classify(texts), len(texts), attempts))
+        except RequestRefusedError as refusal:
+            return await self._without_refused(texts, refusal)
+        except _RequestFailedError as failed:
+            if len(texts) == 1:
+                return [Failure("service", str(failed))]
+            return await self._in_halves(texts)
+
+    async def _without_refused(self, texts: Sequence[str], refusal: RequestRefusedError) -> list[Outcome]:
+        reasons = _reasons_by_text(refusal, len(texts))
+        if any(problem.loc and problem.loc[0] not in ("texts", "text") for problem in refusal.problems):
+            raise refusal
+        if not reasons and len(texts) > 1:
+            return await self._in_halves(texts)
+        if not reasons:
+            return [Failure("refused", refusal.problems[0].msg)]
+        good = [text for index, text in enumerate(texts) if index not in reasons]
+        answered = iter(await self._deliver(good, self._options.attempts) if good else [])
+        return [
+            Failure("refused", reasons[index]) if index in reasons else next(answered) for index in range(len(texts))
+        ]
+
+    async def _in_halves(self, texts: Sequence[str]) -> list[Outcome]:
+        middle = len(texts) // 2
+        first = await self._deliver(texts[:middle], _ATTEMPTS_AT_A_PART)
+        return first + await self._deliver(texts[middle:], _ATTEMPTS_AT_A_PART)
+
+    async def _persist(
+        self, attempt: Callable[[], Awaitable[AnswerT]], num_texts: int, attempts: int | None
+    ) -> AnswerT:
+        """Try until there is an answer.
+
+        Raises:
+            _RequestFailedError: the service failed on it `attempts` times, although it is alive.
+            UnavailableError: the service has answered nothing for `patience_s`.
+        """
+        num_faults = 0
+
+        async def try_once() -> AnswerT:
+            nonlocal num_faults
+            try:
+                return await self._attempt(attempt, num_texts)
+            except TransientError as error:
+                self._check_patience(error)
+                num_faults += isinstance(error, FaultError)
+                if attempts is not None and num_faults >= attempts and await self._is_alive():
+                    raise _RequestFailedError(f"{error}, {num_faults} times") from error
+                raise
+
+        return await AsyncRetrying(retry=retry_if_exception_type(TransientError), wait=self._wait_s)(try_once)
+
+    async def _attempt(self, attempt: Callable[[], Awaitable[AnswerT]], num_texts: int) -> AnswerT:
+        async with self.limit.slot() as started:
+            try:
+                answer = await attempt()
+            except RequestRefusedError:
+                self._last_answer = time.monotonic()
+                raise
+            except OverloadedError as overload:
+                self.limit.report_overload(started, overload.retry_after_s)
+                raise
+            self._last_answer = time.monotonic()
+            self.limit.report_answer(num_texts)
+            return answer
+
+    def _check_patience(self, error: BaseException) -> None:
+        silent_s = time.monotonic() - self._last_answer
+        asked_s = getattr(error, "retry_after_s", None) or 0.0
+        if silent_s + asked_s > self._options.patience_s:
+            raise UnavailableError(
+                f"the service has answered nothing for {silent_s:.0f} s; at last: {error}"
+            ) from error
+
+    async def _is_alive(self) -> bool:
+        try:
+            await self._transport.stats()
+        except TransientError:
+            return False
+        except ServiceError:  # it has no statistics for us, but it is there
+            return True
+        return True
+
+    def _wait_s(self, state: RetryCallState) -> float:
+        self.num_retries += 1
+        backoff = wait_random_exponential(multiplier=self._options.backoff_s, max=self._options.max_backoff_s)
+        asked_s = getattr(_error_of(state), "retry_after_s", None)
+        if asked_s is None:
+            return backoff(state)
+        return float(asked_s) + wait_random(0, self._options.backoff_s)(state)
+
+
+def _error_of(state: RetryCallState) -> BaseException:
+    error = state.outcome.exception() if state.outcome else None
+    assert error is not None  # tenacity asks only after a failed attempt
+    return error
+
+
+def _reasons_by_text(refusal: RequestRefusedError, num_texts: int) -> dict[int, str]:
+    """Reasons by index of the text, as far as the refusal names texts."""
+    reasons: dict[int, str] = {}
+    for problem in refusal.problems:
+        match problem.loc:
+            case ("texts", int(index), *_) if 0 <= index < num_texts:
+                reasons.setdefault(index, problem.msg)
+    return reasons

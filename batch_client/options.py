@@ -1,0 +1,52 @@
+"""Every knob of talking to a service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from batch_client.errors import InputError
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to talk to a service. Raises InputError for a value that cannot work."""
+
+    url: str
+    """Where the service is, such as `http://127.0.0.1:8000` or `https://me-batch-processor.chutes.ai`."""
+    api_key: str | None = field(default=None, repr=False)
+    max_length: int = 512
+    """Tokens of a text that the model may see, 50 to 1024."""
+    all_scores: bool = False
+    """Ask for every label's probability."""
+    texts_per_request: int = 100
+    bytes_per_request: int = 512 * 1024
+    """Texts of one request, together, in UTF-8. Bounds the memory of the requests in flight."""
+    max_concurrency: int = 32
+    """Requests in flight at most; how many there are is found out while running."""
+    timeout_s: float = 60.0
+    """For one attempt, from connecting to the last byte."""
+    patience_s: float = 600.0
+    """Give up when the service has answered nothing at all for so long."""
+    attempts: int = 5
+    """Attempts at a request that the service fails on while it answers others."""
+    backoff_s: float = 0.5
+    """Upper bound of the random wait before the second attempt; doubles with each further one."""
+    max_backoff_s: float = 20.0
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith(("http://", "https://")):
+            raise InputError(f"{self.url!r} is not a service's address; it begins with http:// or https://")
+        _check("max_length", self.max_length, 50, 1024)
+        _check("texts_per_request", self.texts_per_request, 1, 100)
+        _check("max_concurrency", self.max_concurrency, 1, 1024)
+        _check("attempts", self.attempts, 1, 100)
+        for name in ("timeout_s", "patience_s", "backoff_s", "max_backoff_s", "bytes_per_request"):
+            if getattr(self, name) <= 0:
+                raise InputError(f"{name} must be more than 0, not {getattr(self, name)}")
+        if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable()):
+            raise InputError("the API key holds characters that no key has (a line break?); copy it again")
+
+
+def _check(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise InputError(f"{name} must be {low} to {high}, not {value}")

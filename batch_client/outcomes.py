@@ -1,0 +1,32 @@
+"""What became of one text: a prediction, or a failure with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The service's answer for one text.
+
+    `confidence` and the values of `scores` are probabilities; `token_count` counts what the model saw;
+    `truncated` says that it did not see the whole text; `scores` is None unless all scores were asked for.
+    """
+
+    sentiment: str
+    confidence: float
+    token_count: int
+    truncated: bool
+    scores: dict[str, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a text has no prediction: `kind` is one word for counting, `reason` one sentence for people."""
+
+    kind: str
+    reason: str
+
+
+Outcome: TypeAlias = Prediction | Failure

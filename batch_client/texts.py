@@ -1,0 +1,33 @@
+"""Which texts are worth sending: the rules that the service would refuse a text for."""
+
+from __future__ import annotations
+
+from batch_client.outcomes import Failure
+
+MAX_TEXT_CHARACTERS = 10_000
+
+
+def check_text(value: object) -> str | Failure:
+    """The text as it is to be sent (stripped), or why the service would refuse it."""
+    if value is None:
+        return Failure("missing", "the text is missing")
+    if not isinstance(value, str):
+        return Failure("not_text", f"the value is of type {type(value).__name__}, not a text")
+    text = value.strip()
+    if not text:
+        return Failure("blank", "the text is blank")
+    if len(text) > MAX_TEXT_CHARACTERS:
+        return Failure("too_long", f"the text has {len(text)} characters, {MAX_TEXT_CHARACTERS} are allowed")
+    if "\0" in text:
+        return Failure("nul", "the text holds a NUL character")
+    if not _is_unicode(text):
+        return Failure("not_unicode", "the text holds half of a surrogate pair, which is not valid Unicode")
+    return text
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,129 @@
+"""The service's JSON: what is asked, and what counts as an answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from batch_client.errors import FaultError, Problem
+from batch_client.options import Options
+from batch_client.outcomes import Prediction
+
+Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class _Result(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    text: str | None
+    sentiment: Annotated[str, Field(min_length=1)]
+    confidence: Probability
+    token_count: Annotated[int, Field(ge=0)]
+    processing_order: int
+    truncated: bool
+    scores: dict[str, Probability] | None = None
+
+
+class _BatchAnswer(BaseModel):
+    results: list[_Result]
+
+
+class _SingleAnswer(_Result):
+    pass
+
+
+class _Refusal(BaseModel):
+    detail: list[Problem] | str
+
+
+class ServiceStats(BaseModel):
+    """The service's own counters since it started. Times in seconds, memory in GiB (None without a GPU).
+
+    Fields that a newer service adds are kept and reachable by name.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    total_requests: int
+    total_texts_processed: int
+    average_batch_time: float
+    peak_batch_size: int
+    device: str
+    model_loaded: bool
+    current_gpu_memory: float | None
+    max_gpu_memory: float | None
+    model: str | None = None
+
+
+def batch_request(texts: Sequence[str], options: Options) -> bytes:
+    """Body of `POST /process-batch`."""
+    return json.dumps({"texts": list(texts), **_parameters(options)}, ensure_ascii=False).encode()
+
+
+def single_request(text: str, options: Options) -> bytes:
+    """Body of `POST /analyze-single`."""
+    return json.dumps({"text": text, **_parameters(options)}, ensure_ascii=False).encode()
+
+
+def parse_batch_answer(body: bytes, texts: Sequence[str], all_scores: bool) -> list[Prediction]:
+    """One prediction per text, in order.
+
+    Raises:
+        FaultError: the body is not an answer to these texts: cut short, malformed, miscounted or mixed up.
+    """
+    try:
+        results = _BatchAnswer.model_validate_json(body).results
+    except ValidationError as error:
+        raise FaultError(f"the service's answer is malformed: {_summary(error)}") from error
+    if len(results) != len(texts):
+        raise FaultError(f"the service answered {len(results)} results for {len(texts)} texts")
+    return [_prediction(results[order], text, order, all_scores) for order, text in enumerate(texts)]
+
+
+def parse_single_answer(body: bytes, text: str, all_scores: bool) -> Prediction:
+    """The prediction for one text. Raises FaultError like `parse_batch_answer`."""
+    try:
+        result = _SingleAnswer.model_validate_json(body)
+    except ValidationError as error:
+        raise FaultError(f"the service's answer is malformed: {_summary(error)}") from error
+    return _prediction(result, text, 0, all_scores)
+
+
+def parse_stats(body: bytes) -> ServiceStats:
+    """The counters. Raises FaultError if the body holds something else."""
+    try:
+        return ServiceStats.model_validate_json(body)
+    except ValidationError as error:
+        raise FaultError(f"the service's statistics are malformed: {_summary(error)}") from error
+
+
+def parse_refusal(body: bytes) -> list[Problem]:
+    """What the service says is wrong with a request; a body in another shape becomes one problem without a place."""
+    try:
+        detail = _Refusal.model_validate_json(body).detail
+    except ValidationError:
+        detail = body[:200].decode(errors="replace").strip() or "it gave no reason"
+    return [Problem((), detail)] if isinstance(detail, str) else detail
+
+
+def _prediction(result: _Result, text: str, order: int, all_scores: bool) -> Prediction:
+    if result.processing_order != order:
+        raise FaultError(f"the service answered result {result.processing_order} in place {order}")
+    if result.text is not None and result.text != text:
+        raise FaultError(f"the service answered another text than the one in place {order}")
+    if all_scores and not result.scores:
+        raise FaultError(f"the service left out the scores in place {order}")
+    return Prediction(result.sentiment, result.confidence, result.token_count, result.truncated, result.scores)
+
+
+def _parameters(options: Options) -> dict[str, object]:
+    return {"max_length": options.max_length, "return_all_scores": options.all_scores}
+
+
+def _summary(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return f"{place}: {first['msg']}" if place else first["msg"]

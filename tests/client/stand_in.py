@@ -1,0 +1,230 @@
+"""A stand-in for the service: same wire format, predictions made from the text, faults on demand.
+
+python -m tests.client.stand_in --port 8200 --fault-rate 0.3
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import threading
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+LABELS = ("NEGATIVE", "NEUTRAL", "POSITIVE")
+RANDOM_FAULTS = ("429", "500", "503", "hang", "truncated", "malformed", "reset", "miscounted")
+
+
+def prediction(text: str) -> dict[str, Any]:
+    """What the stand-in always answers for a text."""
+    digest = zlib.crc32(text.encode())
+    confidence = 0.34 + digest % 6600 / 10_000
+    sentiment = LABELS[digest % 3]
+    others = (1 - confidence) / 2
+    scores = {label: confidence if label == sentiment else others for label in LABELS}
+    num_tokens = len(text.split()) + 2
+    return {
+        "text": text, "sentiment": sentiment, "confidence": confidence, "token_count": min(num_tokens, 512),
+        "truncated": num_tokens > 512, "scores": scores,
+    }  # fmt: skip
+
+
+@dataclass
+class Behaviour:
+    """What the stand-in does besides answering; tests change it while it runs."""
+
+    fault_rate: float = 0.0
+    faults: tuple[str, ...] = RANDOM_FAULTS
+    next_faults: list[str] = field(default_factory=list)
+    """Faults for the next requests, before any random ones."""
+    hang_s: float = 3.0
+    delay_s: float = 0.0
+    capacity: int | None = None
+    """429 beyond so many requests at once."""
+    retry_after: str | None = None
+    refused_texts: frozenset[str] = frozenset()
+    """Texts that a 400 names by their place."""
+    refused_silently: frozenset[str] = frozenset()
+    """Texts that cause a 400 which does not say where."""
+    poisonous_texts: frozenset[str] = frozenset()
+    """Texts that cause a 500 each time."""
+    api_key: str | None = None
+    random: random.Random = field(default_factory=lambda: random.Random(7))
+
+
+class StandIn:
+    """The service. `seen` counts each text answered, `requests` every request by what became of it."""
+
+    def __init__(self, behaviour: Behaviour | None = None) -> None:
+        self.behaviour = behaviour or Behaviour()
+        self.seen: Counter[str] = Counter()
+        self.requests: Counter[str] = Counter()
+        self.most_in_flight = 0
+        self._in_flight = 0
+
+    def app(self) -> web.Application:
+        """The routes."""
+        app = web.Application(client_max_size=64 * 2**20)
+        app.router.add_post("/process-batch", self._process_batch)
+        app.router.add_post("/analyze-single", self._analyze_single)
+        app.router.add_get("/batch-stats", self._batch_stats)
+        return app
+
+    async def _process_batch(self, request: web.Request) -> web.StreamResponse:
+        return await self._guarded(request, self._answer_batch)
+
+    async def _analyze_single(self, request: web.Request) -> web.StreamResponse:
+        return await self._guarded(request, self._answer_single)
+
+    async def _batch_stats(self, request: web.Request) -> web.StreamResponse:
+        if refusal := self._refuse_access(request):
+            return refusal
+        return web.json_response(
+            {
+                "total_requests": self.requests["answered"],
+                "total_texts_processed": self.seen.total(),
+                "average_batch_time": 0.01,
+                "peak_batch_size": 100,
+                "device": "cpu",
+                "model_loaded": True,
+                "current_gpu_memory": None,
+                "max_gpu_memory": None,
+                "model": "stand-in",
+            }
+        )
+
+    async def _guarded(self, request: web.Request, answer: Any) -> web.StreamResponse:
+        body = json.loads(await request.read())
+        if refusal := self._refuse_access(request):
+            return refusal
+        self._in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self._in_flight)
+        try:
+            if self.behaviour.capacity is not None and self._in_flight > self.behaviour.capacity:
+                self.requests["429"] += 1
+                return self._busy()
+            await asyncio.sleep(self.behaviour.delay_s)
+            response = self._refusal(body) or answer(body)
+            fault = self._next_fault()
+            self.requests[fault or "answered"] += 1
+            return await self._with_fault(request, response, fault) if fault else response
+        finally:
+            self._in_flight -= 1
+
+    def _next_fault(self) -> str | None:
+        if self.behaviour.next_faults:
+            return self.behaviour.next_faults.pop(0)
+        is_faulty = self.behaviour.random.random() < self.behaviour.fault_rate
+        return self.behaviour.random.choice(self.behaviour.faults) if is_faulty else None
+
+    async def _with_fault(self, request: web.Request, response: web.Response, fault: str) -> web.StreamResponse:
+        assert isinstance(response.body, bytes)
+        body = response.body
+        match fault:
+            case "429":
+                return self._busy()
+            case "500" | "502" | "503" | "504":
+                return web.json_response({"detail": "the model failed"}, status=int(fault))
+            case "hang":
+                await asyncio.sleep(self.behaviour.hang_s)
+            case "truncated":
+                partial = web.StreamResponse(headers={"Content-Length": str(len(body))})
+                await partial.prepare(request)
+                await partial.write(body[: len(body) // 2])
+                _abort(request)
+                return partial
+            case "malformed":
+                return web.Response(body=body[: len(body) // 2], content_type="application/json")
+            case "miscounted":
+                answer = json.loads(body)
+                answer["results"] = answer.get("results", [])[1:]
+                return web.json_response(answer)
+            case "reset":
+                _abort(request)
+        return response
+
+    def _refuse_access(self, request: web.Request) -> web.Response | None:
+        key = self.behaviour.api_key
+        if key is None or request.headers.get("Authorization") == f"Bearer {key}":
+            return None
+        return web.json_response({"detail": "invalid token"}, status=401)
+
+    def _busy(self) -> web.Response:
+        headers = {"Retry-After": self.behaviour.retry_after} if self.behaviour.retry_after else {}
+        return web.json_response({"detail": "the queue is full"}, status=429, headers=headers)
+
+    def _refusal(self, body: dict[str, Any]) -> web.Response | None:
+        texts = body.get("texts", [])
+        if self.behaviour.poisonous_texts.intersection(texts):
+            return web.json_response({"detail": "the model failed on this request"}, status=500)
+        if self.behaviour.refused_silently.intersection(texts):
+            return web.json_response({"detail": "something in here is bad"}, status=400)
+        places = [index for index, text in enumerate(texts) if text in self.behaviour.refused_texts]
+        if not places:
+            return None
+        detail = [{"loc": ["texts", index], "msg": f"texts[{index}] is refused", "type": "refused"} for index in places]
+        return web.json_response({"detail": detail}, status=400)
+
+    def _answer_batch(self, body: dict[str, Any]) -> web.Response:
+        self.seen.update(body["texts"])
+        results = [prediction(text) | {"processing_order": order} for order, text in enumerate(body["texts"])]
+        if not body.get("return_all_scores"):
+            for result in results:
+                del result["scores"]
+        return web.json_response({"results": results, "total_texts": len(results), "processing_time": 0.01})
+
+    def _answer_single(self, body: dict[str, Any]) -> web.Response:
+        return web.json_response(prediction(body["text"]) | {"processing_order": 0, "processing_time": 0.01})
+
+
+def _abort(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()
+
+
+@contextmanager
+def serving(behaviour: Behaviour | None = None) -> Iterator[tuple[str, StandIn]]:
+    """A stand-in on a free port of loopback, on a thread of its own: its address and itself."""
+    stand_in = StandIn(behaviour)
+    loop = asyncio.new_event_loop()
+    runner = web.AppRunner(stand_in.app(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+
+    async def start() -> str:
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        host, port = runner.addresses[0]
+        return f"http://{host}:{port}"
+
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield asyncio.run_coroutine_threadsafe(start(), loop).result(), stand_in
+    finally:
+        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def main() -> None:
+    """Serve until killed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=8200)
+    parser.add_argument("--fault-rate", type=float, default=0.0)
+    parser.add_argument("--delay", type=float, default=0.0, help="seconds before each answer")
+    arguments = parser.parse_args()
+    behaviour = Behaviour(fault_rate=arguments.fault_rate, delay_s=arguments.delay)
+    web.run_app(StandIn(behaviour).app(), host="127.0.0.1", port=arguments.port, access_log=None, print=None)
+
+
+if __name__ == "__main__":
+    main()
