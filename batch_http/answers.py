@@ -90,7 +90,7 @@ def batch_stats(engine: Engine, settings: Settings) -> BatchStats:
         average_batch_time=counted.mean_request_s,
         peak_batch_size=counted.peak_texts,
         device=engine.model.device,
-        model_loaded=True,
+        model_loaded=engine.is_ready,
         current_gpu_memory=engine.model.memory_gib(),
         max_gpu_memory=engine.model.peak_memory_gib(),
         model=settings.model,

@@ -13,7 +13,7 @@ from typing import Any
 from fastapi import HTTPException, Request
 from fastapi.responses import JSONResponse
 
-from batch_inference.errors import EngineStoppedError, ForwardPassError, QueueFullError
+from batch_inference.errors import DeviceLostError, EngineStoppedError, ForwardPassError, QueueFullError
 from batch_inference.stats import Stats
 from schemas import InvalidRequest
 
@@ -46,6 +46,8 @@ def report_on(error: Exception) -> ErrorReport:
             return ErrorReport("queue_full", 429, str(error), {"Retry-After": str(error.retry_after_s)})
         case EngineStoppedError():
             return ErrorReport("shutting_down", 429, str(error), {"Retry-After": "1"})
+        case DeviceLostError():
+            return ErrorReport("device_lost", 500, "this instance lost its GPU and restarts; send the request again")
         case ForwardPassError():
             return ErrorReport("inference_failed", 500, "the model failed on this request; the log says why")
     logger.exception("Unexpected error.", exc_info=error)

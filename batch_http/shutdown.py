@@ -1,4 +1,4 @@
-"""SIGTERM: take no more requests, answer those in flight, exit 0. The SDK has no handler, so they would be cut off."""
+"""How the process ends: in order on SIGTERM, for which the SDK has no handler, and at once when the GPU is lost."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 
 from batch_http.callers import OpenAnswers
 from batch_inference.engine import Engine
@@ -20,8 +21,17 @@ FLUSH_S = 0.5
 """For the last bytes of the last answers to leave the sockets' buffers."""
 
 
+DEVICE_LOST_EXIT_CODE = 70
+"""EX_SOFTWARE of sysexits.h."""
+
+
+def exit_after_device_lost() -> None:
+    """End the process once the waiters have their errors: a poisoned CUDA context is cured by nothing else."""
+    threading.Timer(FLUSH_S, os._exit, [DEVICE_LOST_EXIT_CODE]).start()
+
+
 def drain_on_sigterm(engine: Engine, open_answers: OpenAnswers) -> None:
-    """Install the handler on the running event loop, which must be the server's."""
+    """On SIGTERM take no more requests, answer those in flight, and exit 0. Call it on the server's event loop."""
     loop = asyncio.get_running_loop()
     tasks: set[asyncio.Task[None]] = set()
 

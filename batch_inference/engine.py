@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -89,7 +89,9 @@ class Engine:
         stats: the counters, also of errors that callers of the engine count.
     """
 
-    def __init__(self, model: SentimentModel, settings: Settings) -> None:
+    def __init__(
+        self, model: SentimentModel, settings: Settings, on_device_lost: Callable[[], None] = lambda: None
+    ) -> None:
         self.model = model
         self.stats = Stats()
         self._max_queued_tokens = settings.max_queued_tokens
@@ -99,10 +101,11 @@ class Engine:
         kind = model.device.split(":")[0]
         budget = MAX_BATCH_TOKENS[kind] if settings.max_batch_tokens == "auto" else settings.max_batch_tokens
         cost = PassCost(max_batch_tokens=budget, overhead_tokens=OVERHEAD_TOKENS[kind])
-        self._scheduler = Scheduler(model.probabilities, cost, self.stats.count_pass)
+        self._on_device_lost = on_device_lost
+        self._scheduler = Scheduler(model.probabilities, cost, self.stats.count_pass, self._lose_device)
 
     @classmethod
-    def start(cls, settings: Settings) -> Engine:
+    def start(cls, settings: Settings, on_device_lost: Callable[[], None] = lambda: None) -> Engine:
         """Load the model, test it, and run it at full length, so that nothing is loaded, fetched or compiled later.
 
         Raises:
@@ -113,7 +116,7 @@ class Engine:
         longest = model.tokenizer.encode(["ok " * model.max_tokens], model.max_tokens)[0]
         model.probabilities([longest.input_ids])
         logger.info("%s is ready on %s in %s.", settings.model, model.device, model.precision)
-        return cls(model, settings)
+        return cls(model, settings, on_device_lost)
 
     @property
     def max_batch_tokens(self) -> int:
@@ -136,6 +139,7 @@ class Engine:
             QueueFullError: too much is waiting; nothing was queued.
             EngineStoppedError: the engine is closed.
             ForwardPassError: the model failed on these texts.
+            DeviceLostError: the device is gone; the engine stops.
         """
         arrived_at = time.monotonic()
         with self._admitted(texts, max_length) as encoded:
@@ -180,6 +184,15 @@ class Engine:
                 yield chunks
             finally:
                 chunks.cancel()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a request would be admitted if the queue had room."""
+        return self._is_admitting
+
+    def _lose_device(self) -> None:
+        self.stop_admitting()
+        self._on_device_lost()
 
     def stop_admitting(self) -> None:
         """Refuse new requests from now on; those admitted are answered."""

@@ -5,6 +5,7 @@ BatchInferenceError
 ├── ModelLoadError      the model cannot be loaded or cannot serve
 ├── QueueFullError      too many tokens are waiting; try again later
 ├── EngineStoppedError  the engine no longer takes requests
+├── DeviceLostError     the device answers nothing any more; only a new process can use it
 └── ForwardPassError    the model failed on the texts of this request
     └── DeviceOutOfMemoryError  a pass does not fit the device's memory; a smaller one may
 """
@@ -38,6 +39,10 @@ class QueueFullError(BatchInferenceError):
 
 class EngineStoppedError(BatchInferenceError):
     """The engine is shutting down and takes no more requests."""
+
+
+class DeviceLostError(BatchInferenceError):
+    """The device's context is poisoned (a device-side assert, an illegal access): nothing in this process cures it."""
 
 
 class ForwardPassError(BatchInferenceError):

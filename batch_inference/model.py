@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from batch_inference.errors import DeviceOutOfMemoryError, ForwardPassError, ModelLoadError
+from batch_inference.errors import DeviceLostError, DeviceOutOfMemoryError, ForwardPassError, ModelLoadError
 from batch_inference.settings import Settings
 from batch_inference.tokenizer import TextTokenizer
 
 logger = logging.getLogger(__name__)
 
 SENTIMENTS = ("NEGATIVE", "NEUTRAL", "POSITIVE")
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "int8": torch.float32}
+"""What weights are loaded in and autocast computes in. The linear layers of `int8` are quantised after loading."""
+
 MAX_LABELS_LENGTH = 256
 """Characters of all label names together: 100 results with scores must fit a 64 KiB line of a stream."""
 
@@ -59,6 +62,10 @@ class SentimentModel:
         precision = settings.precision
         if precision == "auto":
             precision = "float32" if device == "cpu" else "float16"
+        if precision == "int8" and device != "cpu":
+            raise ModelLoadError("BATCH_PROCESSOR_PRECISION='int8' runs on a CPU only. Use 'auto' on a GPU.")
+        if device != "cpu":
+            torch.cuda.set_per_process_memory_fraction(settings.gpu_memory_fraction, device)
         if precision == "float16" and device == "cpu":
             logger.warning("float16 is slow on most CPUs; set BATCH_PROCESSOR_PRECISION to float32 or bfloat16.")
         try:
@@ -78,6 +85,8 @@ class SentimentModel:
                 f"BATCH_PROCESSOR_MODEL={settings.model!r} cannot be loaded: {reason} "
                 "Use a hub id, a folder with a checkpoint, or 'bundled'."
             ) from error
+        if precision == "int8":
+            model = _quantise(model)
         return cls(model, TextTokenizer(tokenizer), device, precision)
 
     def probabilities(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:
@@ -91,14 +100,17 @@ class SentimentModel:
 
         Raises:
             DeviceOutOfMemoryError: the pass does not fit the device's memory.
+            DeviceLostError: the device fails at everything from now on.
             ForwardPassError: the model failed, or answered with something that is no probability.
         """
         try:
             probabilities = self._forward(rows)
         except torch.OutOfMemoryError:
-            self._release_cached_memory()
+            torch.cuda.empty_cache()
             raise DeviceOutOfMemoryError(f"{len(rows)} rows do not fit the memory of {self.device}") from None
         except RuntimeError as error:
+            if not self._is_device_alive():
+                raise DeviceLostError(f"{self.device} answers nothing any more: {error}") from error
             raise ForwardPassError(f"the forward pass failed: {error}") from error
         if not bool(torch.isfinite(probabilities).all()):
             raise ForwardPassError(f"the model answered with numbers that are not finite in {self.precision}")
@@ -127,9 +139,31 @@ class SentimentModel:
         """Most GiB of device memory that tensors ever held; None on a CPU."""
         return None if self.device == "cpu" else torch.cuda.max_memory_allocated(self.device) / GIB
 
-    def _release_cached_memory(self) -> None:
-        if self.device != "cpu":
-            torch.cuda.empty_cache()
+    def _is_device_alive(self) -> bool:
+        try:
+            return bool(torch.ones(1, device=self.device).item())
+        except RuntimeError:
+            return False
+
+
+def _quantise(model: Any) -> Any:
+    """Quantise the linear layers of a transformer: weights to int8 per output channel, activations to 8 bits per pass.
+
+    The first block and the classification head keep float32. The first block's inputs have the widest range: leaving it
+    out halves the mean change of a probability (bundled model, 2,000 tweets: 0.021 with it, 0.012 without).
+    """
+    blocks = next(name for name, module in model.base_model.named_modules() if isinstance(module, torch.nn.ModuleList))
+    layers = {
+        name: torch.ao.quantization.per_channel_dynamic_qconfig
+        for name, module in model.base_model.named_modules()
+        if isinstance(module, torch.nn.Linear) and not name.startswith(f"{blocks}.0.")
+    }
+    with warnings.catch_warnings():
+        # torch.ao is to move to another package; torch is pinned.
+        warnings.simplefilter("ignore")
+        quantised = torch.ao.quantization.quantize_dynamic(model.base_model, layers)  # type: ignore[no-untyped-call]
+    setattr(model, model.base_model_prefix, quantised)
+    return model
 
 
 def _pick_device(wanted: str) -> str:

@@ -14,7 +14,13 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
-from batch_inference.errors import DeviceOutOfMemoryError, EngineStoppedError, ForwardPassError
+from batch_inference.errors import (
+    BatchInferenceError,
+    DeviceLostError,
+    DeviceOutOfMemoryError,
+    EngineStoppedError,
+    ForwardPassError,
+)
 from batch_inference.planner import PassCost, plan_pass
 
 logger = logging.getLogger(__name__)
@@ -86,13 +92,21 @@ class Scheduler:
         run_pass: one forward pass, rows of token ids in, a row of probabilities each out.
         cost: budget and fixed cost of a pass.
         on_pass: told of every pass that went well.
+        on_device_lost: told once, from the worker, when the device is gone; by then every waiter has its error.
     """
 
-    def __init__(self, run_pass: RunPass, cost: PassCost, on_pass: Callable[[PassRecord], None]) -> None:
+    def __init__(
+        self,
+        run_pass: RunPass,
+        cost: PassCost,
+        on_pass: Callable[[PassRecord], None],
+        on_device_lost: Callable[[], None] = lambda: None,
+    ) -> None:
         self._run_pass = run_pass
         self._cost = cost
         self._full_budget = cost.max_batch_tokens
         self._on_pass = on_pass
+        self._on_device_lost = on_device_lost
         self._passes_since_out_of_memory = 0
         self._waiting: dict[int, deque[QueuedText]] = {}
         self._num_arrivals = 0
@@ -144,11 +158,25 @@ class Scheduler:
         while texts := self._next_pass():
             try:
                 self._run(texts)
+            except DeviceLostError as error:
+                self._give_up(texts, error)
             except Exception:
                 # A fault of ours. Whoever waits must still hear of it, and the worker must live.
                 logger.exception("The scheduler failed on a pass of %d texts.", len(texts))
                 for text in texts:
                     _fail(text.group, ForwardPassError("the forward pass failed"))
+
+    def _give_up(self, texts: list[QueuedText], error: DeviceLostError) -> None:
+        """Fail whatever waits, and take nothing more."""
+        logger.critical("%s", error)
+        with self._changed:
+            self._is_closed = True
+            waiting = [text for texts in self._waiting.values() for text in texts]
+            self._waiting = {}
+            self._num_waiting = 0
+        for text in [*texts, *waiting]:
+            _fail(text.group, error)
+        self._on_device_lost()
 
     def _note_abandoned(self, future: Future[list[list[float]]]) -> None:
         """Remember that some queued texts may have nobody to answer: their group was cancelled or has failed."""
@@ -192,6 +220,8 @@ class Scheduler:
             answers = self._run_pass([text.input_ids for text in texts])
             if len(answers) != len(texts):
                 raise ForwardPassError(f"the model gave {len(answers)} answers for {len(texts)} texts")
+        except DeviceLostError:
+            raise
         except DeviceOutOfMemoryError as error:
             self._shrink_budget(texts)
             parts = [texts[: len(texts) // 2], texts[len(texts) // 2 :]] if len(texts) > 1 else []
@@ -255,6 +285,6 @@ def _succeed(group: TextGroup) -> None:
         group.future.set_result(group.answers)
 
 
-def _fail(group: TextGroup, error: ForwardPassError) -> None:
+def _fail(group: TextGroup, error: BatchInferenceError) -> None:
     if not group.future.done() and group.future.set_running_or_notify_cancel():
         group.future.set_exception(error)

@@ -32,11 +32,14 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto` takes the GPU if there is one."""
 
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Arithmetic of the forward pass. `auto` is float16 on a GPU and float32 on a CPU."""
+    precision: Literal["auto", "float32", "bfloat16", "float16", "int8"] = "auto"
+    """Arithmetic of the forward pass. `auto` is float16 on a GPU and float32 on a CPU; `int8` is for CPUs only."""
 
     max_batch_tokens: Literal["auto"] | PositiveInt = "auto"
     """Padded tokens (rows x longest row) in one forward pass. Example: 2048 is 64 tweets padded to 32 tokens."""
+
+    gpu_memory_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the GPU's memory this process may take; a pass that would need more is split."""
 
     max_queued_tokens: PositiveInt = 524_288
     """Tokens that may wait or run; a request beyond it gets a 429. The default holds ten of the largest requests."""

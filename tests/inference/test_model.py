@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, RobertaConfig
 
-from batch_inference.errors import DeviceOutOfMemoryError, ForwardPassError, ModelLoadError
+from batch_inference.errors import DeviceLostError, DeviceOutOfMemoryError, ForwardPassError, ModelLoadError
 from batch_inference.model import SentimentModel
 from batch_inference.settings import BUNDLED_MODEL_PATH, load_settings
 
@@ -104,3 +104,26 @@ def test_out_of_device_memory_has_its_own_error(bundled: SentimentModel, monkeyp
     monkeypatch.setattr(bundled, "_forward", out_of_memory)
     with pytest.raises(DeviceOutOfMemoryError):
         bundled.probabilities([[0, 5, 2]])
+
+
+def test_a_lost_device_is_told_from_a_failed_pass(bundled: SentimentModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A poisoned CUDA context cannot be had here: from the first failure on, nothing can be read off the device.
+    def device_side_assert(rows: object) -> None:
+        monkeypatch.setattr(bundled, "device", "meta")
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    monkeypatch.setattr(bundled, "_forward", device_side_assert)
+    with pytest.raises(DeviceLostError, match="device-side assert"):
+        bundled.probabilities([[0, 5, 2]])
+
+
+def test_int8_gives_the_same_labels_and_keeps_the_first_block(bundled: SentimentModel) -> None:
+    small = SentimentModel.load(load_settings(model="bundled", device="cpu", precision="int8"))
+    for one, other in zip(
+        bundled.probabilities(encode(bundled, TEXTS)), small.probabilities(encode(small, TEXTS)), strict=True
+    ):
+        assert one.index(max(one)) == other.index(max(other))
+        assert one == pytest.approx(other, abs=0.1)
+    blocks = small._model.roberta.encoder.layer
+    assert isinstance(blocks[0].output.dense, torch.nn.Linear)
+    assert not isinstance(blocks[1].output.dense, torch.nn.Linear)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from batch_inference.errors import DeviceOutOfMemoryError, EngineStoppedError, ForwardPassError
+from batch_inference.errors import DeviceLostError, DeviceOutOfMemoryError, EngineStoppedError, ForwardPassError
 from batch_inference.planner import PassCost
 from batch_inference.scheduler import PASSES_BEFORE_GROWTH, PassRecord, Scheduler, TextGroup
 
@@ -226,3 +226,23 @@ def test_usage_counts_the_passes_that_held_a_text(scheduler: Scheduler, model: G
     assert uneven.usage.num_tokens == 2 * 10 + 90
     assert uneven.usage.num_padding_tokens == 1
     assert uneven.usage.padding_ratio == pytest.approx(1 / 110)
+
+
+def test_a_lost_device_fails_every_waiter_and_ends_the_scheduler(model: GatedModel) -> None:
+    # A poisoned CUDA context cannot be had here: the error is the one that the model raises for it.
+    def lost(rows: Rows) -> list[list[float]]:
+        model(rows)
+        raise DeviceLostError("cuda:0 answers nothing any more")
+
+    told = threading.Event()
+    scheduler = Scheduler(lost, PassCost(100, 32), lambda record: None, told.set)
+    running, waiting = occupy(scheduler, model), group(1)
+    scheduler.submit([waiting])
+    model.open()
+    for one in (running, waiting):
+        with pytest.raises(DeviceLostError):
+            one.future.result(WAIT_S)
+    assert told.wait(WAIT_S)
+    assert len(model.passes) == 1
+    with pytest.raises(EngineStoppedError):
+        scheduler.submit([group(2)])
