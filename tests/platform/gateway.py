@@ -1,0 +1,232 @@
+"""What the platform's API server does between a user and an instance, for tests.
+
+Follows the server's `_invoke`, `invoke` and `_invoke_one` for a chute without a standard template and an SDK of 0.5.5 or
+later. Each part names what it mirrors. What the server does besides (accounts, billing, choosing an instance and trying
+up to two others) is left out: here is one instance, and whatever would make the server try another one is a fault.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gzip
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import httpx
+import orjson
+
+from tests.platform.running import Instance
+
+T = TypeVar("T")
+
+CLIENT_ADDRESS = "127.0.0.2"
+"""The SDK takes 127.0.0.1 for a health check and lets it pass unencrypted."""
+
+MAX_LINE_BYTES = 8 * 1024 * 1024
+"""Longest line of a stream that the server reads."""
+
+INSTANCE_TIMEOUT_S = 1800.0
+
+
+@dataclass(frozen=True)
+class UserAnswer:
+    """What a user gets."""
+
+    status: int
+    media_type: str
+    content: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.content)
+
+
+@dataclass(frozen=True)
+class UserStream:
+    """What a user gets of a stream: chunks, one per yield of the cord, as they come."""
+
+    status: int
+    media_type: str
+    chunks: AsyncIterator[str]
+
+
+class Refused(Exception):
+    """The user gets an error: `{"detail": ...}` with this status."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.answer = UserAnswer(status, "application/json", orjson.dumps({"detail": detail}))
+
+
+class InstanceFault(Exception):
+    """The instance did something that counts against it. After a few in a row the server deletes it."""
+
+
+@dataclass
+class Gateway:
+    """An API server with one instance. Use as an async context manager, on one event loop.
+
+    Attributes:
+        faults: everything that counted against the instance so far.
+    """
+
+    instance: Instance
+    timeout_s: float = INSTANCE_TIMEOUT_S
+    faults: list[str] = field(default_factory=list)
+
+    async def __aenter__(self) -> Gateway:
+        # One HTTP/2 connection for all requests, as the server keeps to an instance; without its TLS.
+        transport = httpx.AsyncHTTPTransport(http1=False, http2=True, local_address=CLIENT_ADDRESS)
+        timeout = httpx.Timeout(self.timeout_s, connect=10.0)
+        self._client = httpx.AsyncClient(base_url=self.instance.url, transport=transport, timeout=timeout)
+        self._cipher = self.instance.session.transport
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.aclose()
+
+    async def call(self, method: str, path: str, body: bytes = b"") -> UserAnswer:
+        """A user's request, answered when the instance is done. `body` is JSON text, as the user sent it."""
+        try:
+            cord = self._select_cord(method, path)
+            async with self._invoke(cord["path"], _forwarded_body(method, body)) as response:
+                if cord["stream"]:
+                    content = "".join([chunk async for chunk in self._chunks(response)]).encode()
+                    return UserAnswer(200, "text/event-stream", content)
+                return self._decoded(await response.aread())
+        except Refused as refusal:
+            return refusal.answer
+
+    async def post(self, path: str, request: object) -> UserAnswer:
+        """`call` for a request that is JSON."""
+        return await self.call("POST", path, json.dumps(request).encode())
+
+    @asynccontextmanager
+    async def stream(self, path: str, request: object) -> AsyncIterator[UserStream]:
+        """A user's request to a streaming cord. Leaving the block early is the user leaving.
+
+        The server notices that a user has left at every fifth chunk, and then resets the HTTP/2 stream; here it does so
+        at once.
+
+        Raises:
+            Refused: the user gets an error instead of a stream.
+        """
+        cord = self._select_cord("POST", path)
+        async with self._invoke(cord["path"], _forwarded_body("POST", json.dumps(request).encode())) as response:
+            yield UserStream(200, "text/event-stream", self._chunks(response))
+
+    async def deliver(self, path: str, body: bytes) -> int:
+        """Send JSON text to the cord as it is, unseen by the server; answers with the instance's status.
+
+        Such bodies reach an instance from end-to-end-encrypted users, or would from a server that looks less closely.
+        """
+        try:
+            async with self._invoke(self._select_cord("POST", path)["path"], gzip.compress(body)):
+                return 200
+        except Refused as refusal:
+            return refusal.answer.status
+
+    async def connection_stats(self) -> dict[str, Any]:
+        """What the SDK counts in the instance. It answers private addresses without encryption."""
+        stats: dict[str, Any] = (await self._client.get("/_conn_stats")).json()
+        return stats
+
+    def _select_cord(self, method: str, path: str) -> dict[str, Any]:
+        """By public path and method, as `_invoke` does."""
+        for cord in self.instance.cords:
+            if (cord["public_api_path"], cord["public_api_method"]) == (path, method):
+                return cord
+        raise Refused(404, "No matching cord found!")
+
+    @asynccontextmanager
+    async def _invoke(
+        self, path: str, payload: bytes, headers: dict[str, str] | None = None
+    ) -> AsyncIterator[httpx.Response]:
+        """Send an encrypted request; yields the response if the status is 200. Mirrors `_invoke_one`.
+
+        400 is told to the user with the instance's words, 429 as overload of the platform. Any other status, a broken
+        connection and an answer that cannot be read count against the instance.
+        """
+        body = base64.b64encode(self._cipher.encrypt(payload))
+        encrypted_path = self._cipher.encrypt(path.ljust(24, "?").encode()).hex()
+        headers = self.instance.session.signed_headers(body) | (headers or {})
+        request = self._client.build_request("POST", f"/{encrypted_path}", content=body, headers=headers)
+        try:
+            response = await self._client.send(request, stream=True)
+            try:
+                if response.status_code == 429:
+                    raise Refused(429, "Infrastructure is at maximum capacity, try again later")
+                if response.status_code == 400:
+                    await response.aread()
+                    # Twice: once where the instance is called, once where its error is told to the user.
+                    raise Refused(400, f"Invalid request: Invalid request: {response.text}")
+                if response.status_code != 200:
+                    await response.aread()
+                    raise InstanceFault(f"HTTP_{response.status_code}: {response.text[:500]}")
+                yield response
+            finally:
+                await response.aclose()
+        except (httpx.HTTPError, InstanceFault) as error:
+            self.faults.append(f"{path}: {type(error).__name__}: {error}")
+            raise Refused(500, "exhausted all available targets to no avail") from error
+
+    async def _chunks(self, response: httpx.Response) -> AsyncIterator[str]:
+        """A stream's chunks: each line is one, base64 of the ciphertext of gzip of UTF-8."""
+        async for line in response.aiter_lines():
+            if len(line) > MAX_LINE_BYTES:
+                raise InstanceFault(f"a line of {len(line)} bytes")
+            if line:
+                yield self._decrypted(line).decode()
+
+    def _decoded(self, content: bytes) -> UserAnswer:
+        """An answer in one piece: `{"json": ...}`, or a Response as its parts. Its own status code is not looked at."""
+        try:
+            envelope = json.loads(content)
+            if "json" in envelope:
+                document = json.loads(self._decrypted(envelope["json"]))
+                return UserAnswer(200, "application/json", orjson.dumps(document))
+            media_type = envelope.get("media_type", envelope["headers"].get("Content-Type", "text/plain"))
+            return UserAnswer(200, media_type, self._decrypted(envelope["body"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise InstanceFault(f"an answer that cannot be read: {error}") from error
+
+    def _decrypted(self, text: str) -> bytes:
+        plaintext = self._cipher.decrypt(base64.b64decode(text))
+        if plaintext is None:
+            raise InstanceFault("an answer that cannot be decrypted")
+        return gzip.decompress(plaintext)
+
+
+def _forwarded_body(method: str, body: bytes) -> bytes:
+    """What the server makes of a user's body: it parses it, and sends on what `orjson` writes, compressed.
+
+    So some bodies never reach an instance, and the user gets the server's own error: what is not JSON is a 400; a body
+    that is not an object, half a surrogate pair, or a number beyond 64 bits makes the server itself fail.
+    """
+    try:
+        document = json.loads(body) if method == "POST" else {}
+    except ValueError as error:
+        raise Refused(400, f"invalid request JSON payload: {error}") from None
+    except RecursionError:
+        raise Refused(500, "Internal Server Error") from None
+    if not isinstance(document, dict):
+        raise Refused(500, "Internal Server Error")
+    try:
+        return gzip.compress(orjson.dumps(document))
+    except TypeError:
+        raise Refused(500, "Internal Server Error") from None
+
+
+def through_gateway(instance: Instance, scenario: Callable[[Gateway], Awaitable[T]]) -> T:
+    """Run a scenario; nothing in it may count against the instance."""
+
+    async def run() -> T:
+        async with Gateway(instance) as gateway:
+            result = await scenario(gateway)
+            assert gateway.faults == []
+            return result
+
+    return asyncio.run(run())

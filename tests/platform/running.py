@@ -1,0 +1,89 @@
+"""Starting and stopping instances for tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.platform.session import Session
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+START_TIMEOUT_S = 180
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A running instance, and what the platform knows about it."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    session: Session
+    cords: list[dict[str, Any]]
+
+    def num_threads(self) -> int:
+        """Threads of the instance's process, as the kernel counts them."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
+        return int(status.split("Threads:")[1].split()[0])
+
+
+def free_port() -> int:
+    """A TCP port of the loopback interface that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@contextmanager
+def running_instance(
+    folder: Path, reference: str = "batch_processor:chute", code: Path = ROOT, **environment: str
+) -> Iterator[Instance]:
+    """Start the chute `reference` of the folder `code` in production mode; logs and such go to `folder`."""
+    session, port, cords_file, log = Session.create(), free_port(), folder / "cords.json", folder / "log"
+    command = [sys.executable, "-m", "tests.platform.instance", reference]
+    command += ["--port", str(port), "--cords-file", str(cords_file)]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "REHEARSAL_SESSION": session.to_json(),
+        "BATCH_PROCESSOR_MODEL": "bundled",
+        "TOKENIZERS_PARALLELISM": "false",
+        **environment,
+    }
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=code, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            wait_for_port(process, port, log)
+            cords = json.loads(cords_file.read_text(encoding="utf-8"))
+            yield Instance(f"http://127.0.0.1:{port}", process, session, cords)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def wait_for_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    """Return once the process listens.
+
+    Raises:
+        AssertionError: with the end of the log, if it ends or fails before that.
+    """
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        text = log.read_text(encoding="utf-8", errors="replace")
+        # After a failed start the SDK sleeps for a minute before it exits.
+        failed = process.poll() is not None or "Unexpected error executing _run_chute()" in text
+        assert not failed, f"the instance did not start:\n{text[-4000:]}"
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise AssertionError(f"the instance is not up after {START_TIMEOUT_S} s:\n{text[-4000:]}")
