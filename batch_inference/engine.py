@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from batch_inference.errors import EngineStoppedError, QueueFullError
@@ -19,11 +19,15 @@ from batch_inference.self_test import self_test
 from batch_inference.settings import Settings
 from batch_inference.stats import Stats
 from batch_inference.tokenizer import EncodedText
+from batch_inference.tuning import measure_budgets, pick_cost
 
 logger = logging.getLogger(__name__)
 
-MAX_BATCH_TOKENS: Final = {"cpu": 2048, "cuda": 16_384}
-OVERHEAD_TOKENS: Final = {"cpu": 32, "cuda": 2048}
+CPU_COST: Final = PassCost(max_batch_tokens=2048, overhead_tokens=32)
+"""Found with `make tune` on two cores; larger passes are no faster there."""
+
+GPU_BUDGETS: Final = [2**power for power in range(9, 18)]
+GPU_TUNING_REPEATS: Final = 5
 RETRY_AFTER_S: Final = 1
 
 MIN_CHUNKS_AHEAD: Final = 2
@@ -90,23 +94,26 @@ class Engine:
     """
 
     def __init__(
-        self, model: SentimentModel, settings: Settings, on_device_lost: Callable[[], None] = lambda: None
+        self,
+        model: SentimentModel,
+        cost: PassCost,
+        max_queued_tokens: int,
+        on_device_lost: Callable[[], None] = lambda: None,
     ) -> None:
         self.model = model
         self.stats = Stats()
-        self._max_queued_tokens = settings.max_queued_tokens
+        self._max_queued_tokens = max_queued_tokens
         self._admitted_tokens = 0
         self._is_admitting = True
         self._lock = threading.Lock()
-        kind = model.device.split(":")[0]
-        budget = MAX_BATCH_TOKENS[kind] if settings.max_batch_tokens == "auto" else settings.max_batch_tokens
-        cost = PassCost(max_batch_tokens=budget, overhead_tokens=OVERHEAD_TOKENS[kind])
         self._on_device_lost = on_device_lost
         self._scheduler = Scheduler(model.probabilities, cost, self.stats.count_pass, self._lose_device)
 
     @classmethod
     def start(cls, settings: Settings, on_device_lost: Callable[[], None] = lambda: None) -> Engine:
         """Load the model, test it, and run it at full length, so that nothing is loaded, fetched or compiled later.
+
+        On a GPU the cost of a pass is measured, which takes a few seconds.
 
         Raises:
             ModelLoadError: the model cannot be loaded, or fails the self-test.
@@ -116,7 +123,7 @@ class Engine:
         longest = model.tokenizer.encode(["ok " * model.max_tokens], model.max_tokens)[0]
         model.probabilities([longest.input_ids])
         logger.info("%s is ready on %s in %s.", settings.model, model.device, model.precision)
-        return cls(model, settings, on_device_lost)
+        return cls(model, _pass_cost(model, settings), settings.max_queued_tokens, on_device_lost)
 
     @property
     def max_batch_tokens(self) -> int:
@@ -248,3 +255,10 @@ class Engine:
 
 def _queue_time_s(group: TextGroup, arrived_at: float) -> float:
     return 0.0 if group.usage.started_at is None else group.usage.started_at - arrived_at
+
+
+def _pass_cost(model: SentimentModel, settings: Settings) -> PassCost:
+    cost = CPU_COST if model.device == "cpu" else pick_cost(measure_budgets(model, GPU_BUDGETS, GPU_TUNING_REPEATS))
+    if settings.max_batch_tokens == "auto":
+        return cost
+    return replace(cost, max_batch_tokens=settings.max_batch_tokens)
