@@ -54,7 +54,13 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
 
-    environment = {**os.environ, "CHUTES_EXECUTION_CONTEXT": "REMOTE", "TOKENIZERS_PARALLELISM": "false"}
+    environment = {
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONWARNINGS": "ignore",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        **os.environ,
+        "CHUTES_EXECUTION_CONTEXT": "REMOTE",
+    }
     # A session of its own: Ctrl-C reaches this process only, which then stops the server once, in order.
     server = subprocess.Popen(server_command(args.port), cwd=ROOT, env=environment, start_new_session=True)
     signal.signal(signal.SIGTERM, lambda *_: server.terminate())

@@ -1,0 +1,18 @@
+"""The SDK's log: quiet unless asked."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from loguru import logger
+
+
+def quieten_sdk_log() -> None:
+    """Show only warnings and errors, or what loguru's own variable `LOGURU_LEVEL` asks for.
+
+    The SDK writes several lines a request at INFO, a level it sets itself whatever that variable says. Under many small
+    requests they are a good part of the CPU time.
+    """
+    logger.remove()
+    logger.add(sys.stdout, level=os.environ.get("LOGURU_LEVEL", "WARNING"))
