@@ -107,7 +107,7 @@ class Engine:
         self._is_admitting = True
         self._lock = threading.Lock()
         self._on_device_lost = on_device_lost
-        self._scheduler = Scheduler(model.probabilities, cost, self.stats.count_pass, self._lose_device)
+        self._scheduler = Scheduler(model, cost, self.stats.count_pass, self._lose_device)
 
     @classmethod
     def start(cls, settings: Settings, on_device_lost: Callable[[], None] = lambda: None) -> Engine:

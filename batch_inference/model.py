@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -29,11 +30,19 @@ _OFFSET_POSITIONS = {"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "l
 GIB = 1024**3
 
 
+@dataclass(frozen=True, slots=True)
+class PaddedRows:
+    """The input of a forward pass, on the device: two integer tensors of shape (rows, longest row)."""
+
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor
+
+
 class SentimentModel:
     """A sequence classifier in evaluation mode on one device.
 
     Attributes:
-        tokenizer: turns texts into the rows that `probabilities` takes.
+        tokenizer: turns texts into the rows that `prepare` takes.
         labels: upper-case names, in the order of the model's outputs.
         max_tokens: longest row the model can take, special tokens included.
         device: `cpu` or `cuda:0`.
@@ -90,10 +99,19 @@ class SentimentModel:
         return cls(model, TextTokenizer(tokenizer), device, precision)
 
     def probabilities(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:
-        """Run one forward pass.
+        """`prepare` and `run` in one."""
+        return self.run(self.prepare(rows), lambda: None)
 
-        Args:
-            rows: token ids of each text, of any lengths up to `max_tokens`; padded here to the longest.
+    def prepare(self, rows: Sequence[Sequence[int]]) -> PaddedRows:
+        """Pad rows of token ids, each up to `max_tokens` long, to the longest, and start copying them to the device."""
+        longest = max(map(len, rows))
+        input_ids = torch.tensor([[*row, *[self._pad_token_id] * (longest - len(row))] for row in rows])
+        lengths = torch.tensor([len(row) for row in rows])
+        attention_mask = (torch.arange(longest) < lengths[:, None]).long()
+        return PaddedRows(self._to_device(input_ids), self._to_device(attention_mask))
+
+    def run(self, padded: PaddedRows, meanwhile: Callable[[], None]) -> list[list[float]]:
+        """Run one forward pass. A GPU works by itself: once it has its orders, `meanwhile` is called.
 
         Returns:
             Per row the probability of each label, in the order of `labels`; computed from float32 logits.
@@ -104,10 +122,15 @@ class SentimentModel:
             ForwardPassError: the model failed, or answered with something that is no probability.
         """
         try:
-            probabilities = self._forward(rows)
+            probabilities = self._forward(padded)
+            if self.device != "cpu":
+                meanwhile()
+            probabilities = probabilities.cpu()
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
-            raise DeviceOutOfMemoryError(f"{len(rows)} rows do not fit the memory of {self.device}") from None
+            raise DeviceOutOfMemoryError(
+                f"{len(padded.input_ids)} rows do not fit the memory of {self.device}"
+            ) from None
         except RuntimeError as error:
             if not self._is_device_alive():
                 raise DeviceLostError(f"{self.device} answers nothing any more: {error}") from error
@@ -118,18 +141,16 @@ class SentimentModel:
         return result
 
     @torch.inference_mode()
-    def _forward(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
-        longest = max(map(len, rows))
-        input_ids = torch.tensor([[*row, *[self._pad_token_id] * (longest - len(row))] for row in rows])
-        lengths = torch.tensor([len(row) for row in rows])
-        attention_mask = (torch.arange(longest) < lengths[:, None]).long()
+    def _forward(self, padded: PaddedRows) -> torch.Tensor:
         with torch.autocast(
             self.device.split(":")[0], self._autocast_dtype, enabled=self._autocast_dtype != torch.float32
         ):
-            logits = self._model(
-                input_ids=input_ids.to(self.device), attention_mask=attention_mask.to(self.device)
-            ).logits
-        return torch.softmax(logits.float(), dim=-1).cpu()
+            logits = self._model(input_ids=padded.input_ids, attention_mask=padded.attention_mask).logits
+        return torch.softmax(logits.float(), dim=-1)
+
+    def _to_device(self, tensor: torch.Tensor) -> torch.Tensor:
+        # From pinned memory the copy runs beside the pass in progress, and need not be waited for.
+        return tensor if self.device == "cpu" else tensor.pin_memory().to(self.device, non_blocking=True)
 
     def memory_gib(self) -> float | None:
         """GiB of device memory that tensors hold now; None on a CPU."""

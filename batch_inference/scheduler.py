@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from typing import Generic, Protocol, TypeVar
 
 from batch_inference.errors import (
     BatchInferenceError,
@@ -25,7 +26,23 @@ from batch_inference.planner import PassCost, plan_pass
 
 logger = logging.getLogger(__name__)
 
-RunPass = Callable[[Sequence[Sequence[int]]], list[list[float]]]
+PreparedT = TypeVar("PreparedT")
+
+
+class PassRunner(Protocol[PreparedT]):
+    """What the scheduler needs of a model."""
+
+    def prepare(self, rows: Sequence[Sequence[int]]) -> PreparedT:
+        """Pad rows of token ids and start moving them to the device."""
+        ...
+
+    def run(self, prepared: PreparedT, meanwhile: Callable[[], None]) -> list[list[float]]:
+        """Run one forward pass; a row of probabilities for each row.
+
+        A runner whose device works by itself calls `meanwhile` once it has handed the pass over.
+        """
+        ...
+
 
 PASSES_BEFORE_GROWTH = 50
 """Passes that must go well before a budget that was halved by an out-of-memory doubles again."""
@@ -85,11 +102,19 @@ class PassRecord:
     duration_s: float
 
 
-class Scheduler:
-    """Runs queued texts on one worker thread until closed.
+@dataclass(frozen=True, slots=True)
+class PlannedPass(Generic[PreparedT]):
+    """Texts taken from the queue, and the same texts as the runner wants them."""
+
+    texts: list[QueuedText]
+    prepared: PreparedT
+
+
+class Scheduler(Generic[PreparedT]):
+    """Runs queued texts on one worker thread until closed. While a device works by itself, the next pass is prepared.
 
     Args:
-        run_pass: one forward pass, rows of token ids in, a row of probabilities each out.
+        runner: the model.
         cost: budget and fixed cost of a pass.
         on_pass: told of every pass that went well.
         on_device_lost: told once, from the worker, when the device is gone; by then every waiter has its error.
@@ -97,12 +122,13 @@ class Scheduler:
 
     def __init__(
         self,
-        run_pass: RunPass,
+        runner: PassRunner[PreparedT],
         cost: PassCost,
         on_pass: Callable[[PassRecord], None],
         on_device_lost: Callable[[], None] = lambda: None,
     ) -> None:
-        self._run_pass = run_pass
+        self._runner = runner
+        self._ahead: PlannedPass[PreparedT] | None = None
         self._cost = cost
         self._full_budget = cost.max_batch_tokens
         self._on_pass = on_pass
@@ -155,16 +181,28 @@ class Scheduler:
         self._worker.join()
 
     def _work(self) -> None:
-        while texts := self._next_pass():
+        while planned := self._take_ahead() or self._plan(self._wait_for_texts()):
             try:
-                self._run(texts)
+                self._run(planned, self._plan_ahead)
             except DeviceLostError as error:
-                self._give_up(texts, error)
+                self._give_up(planned.texts, error)
             except Exception:
                 # A fault of ours. Whoever waits must still hear of it, and the worker must live.
-                logger.exception("The scheduler failed on a pass of %d texts.", len(texts))
-                for text in texts:
+                logger.exception("The scheduler failed on a pass of %d texts.", len(planned.texts))
+                for text in planned.texts:
                     _fail(text.group, ForwardPassError("the forward pass failed"))
+
+    def _plan(self, texts: list[QueuedText]) -> PlannedPass[PreparedT] | None:
+        return PlannedPass(texts, self._runner.prepare([text.input_ids for text in texts])) if texts else None
+
+    def _plan_ahead(self) -> None:
+        with self._changed:
+            texts = self._take_texts()
+        self._ahead = self._plan(texts)
+
+    def _take_ahead(self) -> PlannedPass[PreparedT] | None:
+        ahead, self._ahead = self._ahead, None
+        return ahead
 
     def _give_up(self, texts: list[QueuedText], error: DeviceLostError) -> None:
         """Fail whatever waits, and take nothing more."""
@@ -174,7 +212,8 @@ class Scheduler:
             waiting = [text for texts in self._waiting.values() for text in texts]
             self._waiting = {}
             self._num_waiting = 0
-        for text in [*texts, *waiting]:
+        ahead = self._take_ahead()
+        for text in [*texts, *(ahead.texts if ahead else []), *waiting]:
             _fail(text.group, error)
         self._on_device_lost()
 
@@ -183,23 +222,25 @@ class Scheduler:
         if future.cancelled() or future.exception():
             self._has_abandoned = True
 
-    def _next_pass(self) -> list[QueuedText]:
+    def _wait_for_texts(self) -> list[QueuedText]:
         """Wait for texts, then take those of the next pass. Empty once closed and drained."""
         with self._changed:
-            while True:
-                self._drop_abandoned()
-                if self._waiting or self._is_closed:
-                    break
+            while not (texts := self._take_texts()) and not self._is_closed:
                 self._changed.wait()
-            if not self._waiting:
-                return []
-            oldest = min(self._waiting, key=lambda length: self._waiting[length][0].arrival)
-            lengths = {length: len(texts) for length, texts in self._waiting.items()}
-            plan = plan_pass(lengths, oldest, self._cost)
-            taken = [self._waiting[length].popleft() for length, count in plan.items() for _ in range(count)]
-            self._num_waiting -= len(taken)
-            self._forget_empty_lengths()
-            return taken
+            return texts
+
+    def _take_texts(self) -> list[QueuedText]:
+        """Take the texts of the next pass from the queue, if any wait. The lock is held."""
+        self._drop_abandoned()
+        if not self._waiting:
+            return []
+        oldest = min(self._waiting, key=lambda length: self._waiting[length][0].arrival)
+        lengths = {length: len(texts) for length, texts in self._waiting.items()}
+        plan = plan_pass(lengths, oldest, self._cost)
+        taken = [self._waiting[length].popleft() for length, count in plan.items() for _ in range(count)]
+        self._num_waiting -= len(taken)
+        self._forget_empty_lengths()
+        return taken
 
     def _drop_abandoned(self) -> None:
         if not self._has_abandoned:
@@ -213,11 +254,12 @@ class Scheduler:
     def _forget_empty_lengths(self) -> None:
         self._waiting = {length: texts for length, texts in self._waiting.items() if texts}
 
-    def _run(self, texts: list[QueuedText]) -> None:
+    def _run(self, planned: PlannedPass[PreparedT], meanwhile: Callable[[], None]) -> None:
         """Run one pass; on failure run its parts, so that only the groups at fault fail."""
+        texts = planned.texts
         started_at = time.monotonic()
         try:
-            answers = self._run_pass([text.input_ids for text in texts])
+            answers = self._runner.run(planned.prepared, meanwhile)
             if len(answers) != len(texts):
                 raise ForwardPassError(f"the model gave {len(answers)} answers for {len(texts)} texts")
         except DeviceLostError:
@@ -241,9 +283,9 @@ class Scheduler:
             for text in texts:
                 _fail(text.group, reason)
         for part in parts:
-            live = [text for text in part if not text.group.future.done()]
-            if live:
-                self._run(live)
+            planned = self._plan([text for text in part if not text.group.future.done()])
+            if planned:
+                self._run(planned, lambda: None)
 
     def _deliver(self, texts: list[QueuedText], answers: list[list[float]], started_at: float) -> None:
         duration_s = time.monotonic() - started_at

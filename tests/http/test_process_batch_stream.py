@@ -8,10 +8,11 @@ from typing import Any
 
 import httpx
 import pytest
+import torch
 
 from batch_http.stream import MAX_WRITES, stream_batch
 from batch_inference.engine import Engine
-from batch_inference.errors import ForwardPassError
+from batch_inference.model import PaddedRows
 from schemas import BatchRequest
 
 
@@ -83,15 +84,15 @@ def test_a_stream_never_fills_the_sdks_buffer(engine: Engine, num_texts: int, ba
 
 def test_a_failure_midway_is_the_last_line_and_is_counted(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     # The real model does not fail on texts: a pass that holds the marked one is made to.
-    forward = engine.model.probabilities
+    forward = engine.model._forward
     poison = engine.model.tokenizer.encode(["zebra"], 512)[0].input_ids[1]
 
-    def failing(rows: list[list[int]]) -> list[list[float]]:
-        if any(poison in row for row in rows):
-            raise ForwardPassError("secret details")
-        return forward(rows)
+    def failing(padded: PaddedRows) -> torch.Tensor:
+        if poison in padded.input_ids:
+            raise RuntimeError("secret details")
+        return forward(padded)
 
-    monkeypatch.setattr(engine._scheduler, "_run_pass", failing)
+    monkeypatch.setattr(engine.model, "_forward", failing)
     before = engine.stats.snapshot().errors.get("inference_failed", 0)
     request = BatchRequest(texts=["fine"] * 40 + ["zebra"] + ["fine"] * 9, batch_size=10)
     events = [json.loads(line) for write in stream_batch(engine, request) for line in write.splitlines()]

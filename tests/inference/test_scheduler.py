@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
@@ -25,7 +25,10 @@ class GatedModel:
         self.gate = threading.Semaphore(0)
         self.rows_that_fit = 1000
 
-    def __call__(self, rows: Rows) -> list[list[float]]:
+    def prepare(self, rows: Rows) -> Rows:
+        return rows
+
+    def run(self, rows: Rows, meanwhile: Callable[[], None]) -> list[list[float]]:
         self.passes.append([list(row) for row in rows])
         self.started.release()
         assert self.gate.acquire(timeout=WAIT_S)
@@ -179,7 +182,11 @@ def test_one_text_that_does_not_fit_fails_alone(scheduler: Scheduler, model: Gat
 
 
 def test_a_model_that_loses_answers_is_found_out(records: list[PassRecord]) -> None:
-    scheduler = Scheduler(lambda rows: [[0.0]], PassCost(100, 32), records.append)
+    class Loser(GatedModel):
+        def run(self, rows: Rows, meanwhile: Callable[[], None]) -> list[list[float]]:
+            return [[0.0]]
+
+    scheduler = Scheduler(Loser(), PassCost(100, 32), records.append)
     pair = group(1, 2)
     scheduler.submit([pair])
     with pytest.raises(ForwardPassError, match="1 answers for 2 texts"):
@@ -228,14 +235,57 @@ def test_usage_counts_the_passes_that_held_a_text(scheduler: Scheduler, model: G
     assert uneven.usage.padding_ratio == pytest.approx(1 / 110)
 
 
-def test_a_lost_device_fails_every_waiter_and_ends_the_scheduler(model: GatedModel) -> None:
-    # A poisoned CUDA context cannot be had here: the error is the one that the model raises for it.
-    def lost(rows: Rows) -> list[list[float]]:
-        model(rows)
-        raise DeviceLostError("cuda:0 answers nothing any more")
+class DeviceAtWork(GatedModel):
+    """A device that works by itself, as a GPU does: the host is free while the gate is closed."""
 
+    def run(self, rows: Rows, meanwhile: Callable[[], None]) -> list[list[float]]:
+        meanwhile()
+        return super().run(rows, meanwhile)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_next_pass_is_prepared_while_the_device_works(fails: bool, records: list[PassRecord]) -> None:
+    device = DeviceAtWork()
+    scheduler = Scheduler(device, PassCost(100, 32), records.append)
+    occupy(scheduler, device)
+    groups = [group(1, POISON) if fails else group(1), group(2)]
+    scheduler.submit(groups)
+    device.open()
+    assert groups[1].future.result(WAIT_S) == [[2.0]]
+    third = group(3)
+    scheduler.submit([third])
+    assert third.future.result(WAIT_S) == [[3.0]]
+    if fails:
+        with pytest.raises(ForwardPassError):
+            groups[0].future.result(WAIT_S)
+    else:
+        assert groups[0].future.result(WAIT_S) == [[1.0]]
+    scheduler.close()
+    assert scheduler.num_waiting == 0
+
+
+def test_a_pass_prepared_ahead_is_answered_on_closing(records: list[PassRecord]) -> None:
+    device = DeviceAtWork()
+    scheduler = Scheduler(device, PassCost(100, 32), records.append)
+    scheduler.submit([group(number, length=length) for number, length in enumerate([5, 90, 40], start=1)])
+    last = group(4)
+    scheduler.submit([last])
+    device.open()
+    scheduler.close()
+    assert last.future.result(0) == [[4.0]]
+    assert sum(record.num_rows for record in records) == 4
+
+
+def test_a_lost_device_fails_every_waiter_and_ends_the_scheduler() -> None:
+    # A poisoned CUDA context cannot be had here: the error is the one that the model raises for it.
+    class Lost(DeviceAtWork):
+        def run(self, rows: Rows, meanwhile: Callable[[], None]) -> list[list[float]]:
+            super().run(rows, meanwhile)
+            raise DeviceLostError("cuda:0 answers nothing any more")
+
+    model = Lost()
     told = threading.Event()
-    scheduler = Scheduler(lost, PassCost(100, 32), lambda record: None, told.set)
+    scheduler = Scheduler(model, PassCost(100, 32), lambda record: None, told.set)
     running, waiting = occupy(scheduler, model), group(1)
     scheduler.submit([waiting])
     model.open()
