@@ -14,6 +14,7 @@ from starlette.responses import Response
 from batch_http.answers import batch_result, batch_stats, json_response, single_result
 from batch_http.callers import CallerMiddleware, OpenAnswers
 from batch_http.errors import answer_unhandled, errors_as_http
+from batch_http.http2 import mend_http2
 from batch_http.sdk_log import quieten_sdk_log
 from batch_http.shutdown import drain_on_sigterm, exit_after_device_lost
 from batch_http.stream import stream_batch
@@ -70,6 +71,7 @@ Body = dict[str, Any] | None
 async def load_engine(self: Any) -> None:
     """Load the model and run it once: after start-up the instance has no network."""
     quieten_sdk_log()
+    mend_http2()
     self.engine = Engine.start(settings, exit_after_device_lost)
     drain_on_sigterm(self.engine, open_answers)
 

@@ -1,8 +1,8 @@
 """What the platform's API server does between a user and an instance, for tests.
 
-Follows the server's `_invoke`, `invoke` and `_invoke_one` for a chute without a standard template and an SDK of 0.5.5 or
-later. Each part names what it mirrors. What the server does besides (accounts, billing, choosing an instance and trying
-up to two others) is left out: here is one instance, and whatever would make the server try another one is a fault.
+Follows the server's `_invoke`, `invoke` and `_invoke_one` for a chute without a standard template and an SDK of 0.5.5
+or later. Each part names what it mirrors. What the server does besides (accounts, billing, choosing an instance and
+trying up to two others) is left out: here is one instance, and whatever makes the server try another one is a fault.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import base64
 import gzip
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -70,23 +70,36 @@ class Gateway:
     """An API server with one instance. Use as an async context manager, on one event loop.
 
     Attributes:
+        http2: send all requests over one HTTP/2 connection, as the server does with an instance that has certificates.
+            Its HTTP client never resets a stream: the instance is not told of users who leave. Otherwise each request
+            has a connection of its own, closed when its user leaves, as with an instance without certificates.
+        timeout_s: how long an instance may take to send anything.
         faults: everything that counted against the instance so far.
     """
 
     instance: Instance
+    http2: bool = True
     timeout_s: float = INSTANCE_TIMEOUT_S
     faults: list[str] = field(default_factory=list)
 
     async def __aenter__(self) -> Gateway:
-        # One HTTP/2 connection for all requests, as the server keeps to an instance; without its TLS.
-        transport = httpx.AsyncHTTPTransport(http1=False, http2=True, local_address=CLIENT_ADDRESS)
+        no_reuse = httpx.Limits(max_keepalive_connections=0)
+        transport = httpx.AsyncHTTPTransport(
+            http1=not self.http2,
+            http2=self.http2,
+            limits=httpx.Limits() if self.http2 else no_reuse,
+            local_address=CLIENT_ADDRESS,
+        )
         timeout = httpx.Timeout(self.timeout_s, connect=10.0)
         self._client = httpx.AsyncClient(base_url=self.instance.url, transport=transport, timeout=timeout)
+        prometheus = httpx.AsyncHTTPTransport(local_address=CLIENT_ADDRESS)
+        self._monitor = httpx.AsyncClient(base_url=self.instance.url, transport=prometheus, timeout=timeout)
         self._cipher = self.instance.session.transport
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._client.aclose()
+        await self._monitor.aclose()
 
     async def call(self, method: str, path: str, body: bytes = b"") -> UserAnswer:
         """A user's request, answered when the instance is done. `body` is JSON text, as the user sent it."""
@@ -108,8 +121,7 @@ class Gateway:
     async def stream(self, path: str, request: object) -> AsyncIterator[UserStream]:
         """A user's request to a streaming cord. Leaving the block early is the user leaving.
 
-        The server notices that a user has left at every fifth chunk, and then resets the HTTP/2 stream; here it does so
-        at once.
+        The server looks at every fifth chunk whether its user is still there; here it knows at once.
 
         Raises:
             Refused: the user gets an error instead of a stream.
@@ -129,9 +141,20 @@ class Gateway:
         except Refused as refusal:
             return refusal.answer.status
 
+    def relay(self, path: str, payload: bytes, headers: dict[str, str]) -> AbstractAsyncContextManager[httpx.Response]:
+        """Pass on what a user has encrypted for the instance. The path is the public one: the instance maps it."""
+        return self._invoke(path, payload, headers)
+
+    def decrypted_relay(self, content: bytes) -> bytes:
+        """Take the transport's encryption off an answer in one piece; what the user is to decrypt is in it."""
+        plaintext = self._cipher.decrypt(base64.b64decode(content))
+        if plaintext is None:
+            raise InstanceFault("an answer that cannot be decrypted")
+        return plaintext
+
     async def connection_stats(self) -> dict[str, Any]:
-        """What the SDK counts in the instance. It answers private addresses without encryption."""
-        stats: dict[str, Any] = (await self._client.get("/_conn_stats")).json()
+        """What the SDK counts in the instance. As Prometheus does, from a private address and so without encryption."""
+        stats: dict[str, Any] = (await self._monitor.get("/_conn_stats")).json()
         return stats
 
     def _select_cord(self, method: str, path: str) -> dict[str, Any]:
@@ -194,10 +217,7 @@ class Gateway:
             raise InstanceFault(f"an answer that cannot be read: {error}") from error
 
     def _decrypted(self, text: str) -> bytes:
-        plaintext = self._cipher.decrypt(base64.b64decode(text))
-        if plaintext is None:
-            raise InstanceFault("an answer that cannot be decrypted")
-        return gzip.decompress(plaintext)
+        return gzip.decompress(self.decrypted_relay(text.encode()))
 
 
 def _forwarded_body(method: str, body: bytes) -> bytes:
@@ -220,11 +240,11 @@ def _forwarded_body(method: str, body: bytes) -> bytes:
         raise Refused(500, "Internal Server Error") from None
 
 
-def through_gateway(instance: Instance, scenario: Callable[[Gateway], Awaitable[T]]) -> T:
+def through_gateway(instance: Instance, scenario: Callable[[Gateway], Awaitable[T]], http2: bool = True) -> T:
     """Run a scenario; nothing in it may count against the instance."""
 
     async def run() -> T:
-        async with Gateway(instance) as gateway:
+        async with Gateway(instance, http2) as gateway:
             result = await scenario(gateway)
             assert gateway.faults == []
             return result

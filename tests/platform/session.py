@@ -16,7 +16,7 @@ NONCE_BYTES = 12
 
 
 class SessionCipher:
-    """Authenticated encryption under one key: what the closed-source aegis library does, and with the same algorithm."""
+    """Authenticated encryption under one key: stands in for the closed-source aegis library, whose algorithm it has."""
 
     def __init__(self, key: bytes) -> None:
         self._cipher = ChaCha20Poly1305(key)

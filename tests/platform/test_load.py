@@ -1,0 +1,143 @@
+"""Many users, huge requests, users who leave: the instance keeps answering, and nothing counts against it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from tests.platform.gateway import Gateway, Refused, through_gateway
+from tests.platform.running import Instance
+
+LONG_TEXT = "ok " * 600
+"""Longer than the model can take: the most work that one text can be."""
+
+NUM_ABANDONED = 500
+
+
+def test_a_connection_outlives_a_thousand_requests(instance: Instance) -> None:
+    # By default Hypercorn closes it then, and the server's HTTP client fails whatever is in flight on it.
+    async def user(gateway: Gateway) -> None:
+        for _ in range(140):
+            assert (await gateway.call("GET", "/batch-stats")).status == 200
+
+    async def scenario(gateway: Gateway) -> None:
+        await asyncio.gather(*(user(gateway) for _ in range(8)))
+
+    through_gateway(instance, scenario)
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for something that the instance does by itself. The test's own time limit ends a wait in vain."""
+    while not await condition():
+        await asyncio.sleep(0.02)
+
+
+async def is_idle(gateway: Gateway) -> bool:
+    return (await gateway.connection_stats())["in_flight"] == 0
+
+
+def test_a_hundred_texts_of_ten_thousand_four_byte_characters(instance: Instance) -> None:
+    texts = [chr(0x1F600 + number % 60) * 10_000 for number in range(100)]
+    body = json.dumps({"texts": texts, "max_length": 50}).encode()
+    assert len(body) > 12_000_000
+
+    async def scenario(gateway: Gateway) -> None:
+        answer = await gateway.call("POST", "/process-batch", body)
+        assert answer.status == 200
+        assert [result["text"] for result in answer.json()["results"]] == texts
+        stream = await gateway.call("POST", "/process-batch-stream", body)
+        assert stream.status == 200
+        assert max(map(len, stream.content.splitlines())) < 64 * 1024
+        assert json.loads(stream.content.splitlines()[-1])["texts_omitted"]
+
+    through_gateway(instance, scenario)
+
+
+def test_64_users_at_once(instance: Instance) -> None:
+    async def user(gateway: Gateway, number: int) -> None:
+        text = f"User {number} loves this!"
+        path = ["/process-batch", "/process-batch-stream", "/analyze-single"][number % 3]
+        request = {"text": text} if path == "/analyze-single" else {"texts": [text] * (1 + number % 10)}
+        answer = await gateway.post(path, request)
+        assert answer.status == 200
+        assert f"User {number} loves".encode() in answer.content
+
+    async def scenario(gateway: Gateway) -> None:
+        await asyncio.gather(*(user(gateway, number) for number in range(64)))
+
+    through_gateway(instance, scenario)
+
+
+def test_beyond_its_concurrency_an_instance_says_busy(narrow_instance: Instance) -> None:
+    async def scenario(gateway: Gateway) -> None:
+        work = {"texts": [LONG_TEXT] * 10}
+        users = [asyncio.create_task(gateway.post("/process-batch", work)) for _ in range(8)]
+        await until(lambda: _all_in_flight(gateway, 8))
+        # Larger than HTTP/2 sends unasked: most of its body is still to come when it is refused.
+        late = await gateway.post("/process-batch", {"texts": [random.randbytes(5_000).hex() for _ in range(40)]})
+        assert (late.status, late.json()["detail"]) == (
+            429,
+            "Infrastructure is at maximum capacity, try again later",
+        )
+        assert [answer.status for answer in await asyncio.gather(*users)] == [200] * 8
+
+    through_gateway(narrow_instance, scenario)
+
+
+async def _all_in_flight(gateway: Gateway, number: int) -> bool:
+    return bool((await gateway.connection_stats())["in_flight"] == number)
+
+
+def test_users_who_leave_a_batch_cost_nothing(narrow_instance: Instance) -> None:
+    async def scenario(gateway: Gateway) -> None:
+        work = {"texts": [LONG_TEXT] * 100}
+        users = [asyncio.create_task(gateway.post("/process-batch", work)) for _ in range(8)]
+        await until(lambda: _all_in_flight(gateway, 8))
+        for user in users:
+            user.cancel()
+        await until(lambda: is_idle(gateway))
+        # Not behind what they had asked for: their texts have left the queue.
+        assert (await gateway.post("/analyze-single", {"text": "I love this!"})).status == 200
+        assert (await gateway.call("GET", "/batch-stats")).json()["queued_texts"] == 0
+
+    through_gateway(narrow_instance, scenario, http2=False)
+
+
+@pytest.mark.parametrize(("http2", "num_texts"), [(False, 100), (True, 10)], ids=["told of it", "not told of it"])
+def test_500_abandoned_streams_leave_no_thread_behind(narrow_instance: Instance, http2: bool, num_texts: int) -> None:
+    """Threads are counted once every one of the SDK's 9 has been in use."""
+    # One text a chunk: most of the stream is still to be written when its user leaves.
+    request = {"texts": ["I love this!"] * num_texts, "batch_size": 1}
+
+    async def abandon(gateway: Gateway) -> bool:
+        try:
+            async with gateway.stream("/process-batch-stream", request) as stream:
+                assert json.loads((await anext(stream.chunks)).splitlines()[0])["status"] == "started"
+                return True
+        except Refused as refusal:
+            # The stream abandoned before it still holds its place.
+            if refusal.answer.status != 429:
+                raise
+            return False
+
+    async def abandon_many(gateway: Gateway, number: int) -> None:
+        while number > 0:
+            number -= sum(await asyncio.gather(*(abandon(gateway) for _ in range(min(8, number)))))
+
+    async def scenario(gateway: Gateway) -> tuple[int, int]:
+        await abandon_many(gateway, 40)
+        await until(lambda: is_idle(gateway))
+        before = narrow_instance.num_threads()
+        await abandon_many(gateway, NUM_ABANDONED)
+        await until(lambda: is_idle(gateway))
+        answers = await asyncio.gather(*(gateway.post("/process-batch", {"texts": ["still there"]}) for _ in range(8)))
+        assert [answer.status for answer in answers] == [200] * 8
+        return before, narrow_instance.num_threads()
+
+    before, after = through_gateway(narrow_instance, scenario, http2)
+    print(f"threads before {NUM_ABANDONED} abandoned streams: {before}, after: {after}")
+    assert after <= before
