@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,12 +104,17 @@ class SentimentModel:
         return self.run(self.prepare(rows), lambda: None)
 
     def prepare(self, rows: Sequence[Sequence[int]]) -> PaddedRows:
-        """Pad rows of token ids, each up to `max_tokens` long, to the longest, and start copying them to the device."""
+        """Pad rows of token ids, each up to `max_tokens` long, to the longest, and start copying them to the device.
+
+        Raises:
+            as `run`.
+        """
         longest = max(map(len, rows))
         input_ids = torch.tensor([[*row, *[self._pad_token_id] * (longest - len(row))] for row in rows])
         lengths = torch.tensor([len(row) for row in rows])
         attention_mask = (torch.arange(longest) < lengths[:, None]).long()
-        return PaddedRows(self._to_device(input_ids), self._to_device(attention_mask))
+        with self._device_errors(len(rows)):
+            return PaddedRows(self._to_device(input_ids), self._to_device(attention_mask))
 
     def run(self, padded: PaddedRows, meanwhile: Callable[[], None]) -> list[list[float]]:
         """Run one forward pass. A GPU works by itself: once it has its orders, `meanwhile` is called.
@@ -121,20 +127,11 @@ class SentimentModel:
             DeviceLostError: the device fails at everything from now on.
             ForwardPassError: the model failed, or answered with something that is no probability.
         """
-        try:
+        with self._device_errors(len(padded.input_ids)):
             probabilities = self._forward(padded)
             if self.device != "cpu":
                 meanwhile()
             probabilities = probabilities.cpu()
-        except torch.OutOfMemoryError:
-            torch.cuda.empty_cache()
-            raise DeviceOutOfMemoryError(
-                f"{len(padded.input_ids)} rows do not fit the memory of {self.device}"
-            ) from None
-        except RuntimeError as error:
-            if not self._is_device_alive():
-                raise DeviceLostError(f"{self.device} answers nothing any more: {error}") from error
-            raise ForwardPassError(f"the forward pass failed: {error}") from error
         if not bool(torch.isfinite(probabilities).all()):
             raise ForwardPassError(f"the model answered with numbers that are not finite in {self.precision}")
         result: list[list[float]] = probabilities.tolist()
@@ -159,6 +156,19 @@ class SentimentModel:
     def peak_memory_gib(self) -> float | None:
         """Most GiB of device memory that tensors ever held; None on a CPU."""
         return None if self.device == "cpu" else torch.cuda.max_memory_allocated(self.device) / GIB
+
+    @contextmanager
+    def _device_errors(self, num_rows: int) -> Iterator[None]:
+        """Tell apart what a pass of so many rows can run into: too little memory, a lost device, anything else."""
+        try:
+            yield
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            raise DeviceOutOfMemoryError(f"{num_rows} rows do not fit the memory of {self.device}") from None
+        except (RuntimeError, IndexError) as error:
+            if not self._is_device_alive():
+                raise DeviceLostError(f"{self.device} answers nothing any more: {error}") from error
+            raise ForwardPassError(f"the forward pass failed: {error}") from error
 
     def _is_device_alive(self) -> bool:
         try:

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
 
@@ -104,10 +105,10 @@ class PassRecord:
 
 @dataclass(frozen=True, slots=True)
 class PlannedPass(Generic[PreparedT]):
-    """Texts taken from the queue, and the same texts as the runner wants them."""
+    """Texts taken from the queue and, if there was time, the same texts as the runner wants them."""
 
     texts: list[QueuedText]
-    prepared: PreparedT
+    prepared: PreparedT | None = None
 
 
 class Scheduler(Generic[PreparedT]):
@@ -171,6 +172,8 @@ class Scheduler(Generic[PreparedT]):
                     self._waiting.setdefault(len(input_ids), deque()).append(text)
                     self._num_arrivals += 1
                     self._num_waiting += 1
+                if not group.rows:
+                    _succeed(group)
             self._changed.notify()
 
     def close(self) -> None:
@@ -181,7 +184,7 @@ class Scheduler(Generic[PreparedT]):
         self._worker.join()
 
     def _work(self) -> None:
-        while planned := self._take_ahead() or self._plan(self._wait_for_texts()):
+        while (planned := self._take_ahead() or PlannedPass(self._wait_for_texts())).texts:
             try:
                 self._run(planned, self._plan_ahead)
             except DeviceLostError as error:
@@ -192,13 +195,18 @@ class Scheduler(Generic[PreparedT]):
                 for text in planned.texts:
                     _fail(text.group, ForwardPassError("the forward pass failed"))
 
-    def _plan(self, texts: list[QueuedText]) -> PlannedPass[PreparedT] | None:
-        return PlannedPass(texts, self._runner.prepare([text.input_ids for text in texts])) if texts else None
-
     def _plan_ahead(self) -> None:
         with self._changed:
             texts = self._take_texts()
-        self._ahead = self._plan(texts)
+        if not texts:
+            return
+        self._ahead = PlannedPass(texts)
+        # If this fails, so it will when it is the pass's turn, where the failure is dealt with.
+        with suppress(Exception):
+            self._ahead = PlannedPass(texts, self._prepare(texts))
+
+    def _prepare(self, texts: list[QueuedText]) -> PreparedT:
+        return self._runner.prepare([text.input_ids for text in texts])
 
     def _take_ahead(self) -> PlannedPass[PreparedT] | None:
         ahead, self._ahead = self._ahead, None
@@ -259,7 +267,8 @@ class Scheduler(Generic[PreparedT]):
         texts = planned.texts
         started_at = time.monotonic()
         try:
-            answers = self._runner.run(planned.prepared, meanwhile)
+            prepared = self._prepare(texts) if planned.prepared is None else planned.prepared
+            answers = self._runner.run(prepared, meanwhile)
             if len(answers) != len(texts):
                 raise ForwardPassError(f"the model gave {len(answers)} answers for {len(texts)} texts")
         except DeviceLostError:
@@ -283,9 +292,9 @@ class Scheduler(Generic[PreparedT]):
             for text in texts:
                 _fail(text.group, reason)
         for part in parts:
-            planned = self._plan([text for text in part if not text.group.future.done()])
-            if planned:
-                self._run(planned, lambda: None)
+            live = [text for text in part if not text.group.future.done()]
+            if live:
+                self._run(PlannedPass(live), lambda: None)
 
     def _deliver(self, texts: list[QueuedText], answers: list[list[float]], started_at: float) -> None:
         duration_s = time.monotonic() - started_at

@@ -264,6 +264,34 @@ def test_the_next_pass_is_prepared_while_the_device_works(fails: bool, records: 
     assert scheduler.num_waiting == 0
 
 
+@pytest.mark.parametrize("device_type", [GatedModel, DeviceAtWork])
+def test_a_failure_to_prepare_is_a_failure_of_the_pass(
+    device_type: type[GatedModel], records: list[PassRecord]
+) -> None:
+    class Unprepared(device_type):  # type: ignore[misc, valid-type]
+        def prepare(self, rows: Rows) -> Rows:
+            if any(POISON in row for row in rows):
+                raise ValueError("cannot be padded")
+            return rows
+
+    device = Unprepared()
+    scheduler = Scheduler(device, PassCost(100, 32), records.append)
+    occupy(scheduler, device)
+    bad, good = group(POISON), group(1)
+    scheduler.submit([bad, good])
+    device.open()
+    assert good.future.result(WAIT_S) == [[1.0]]
+    with pytest.raises(ForwardPassError):
+        bad.future.result(WAIT_S)
+    scheduler.close()
+
+
+def test_a_group_without_texts_is_answered(scheduler: Scheduler) -> None:
+    empty = TextGroup([])
+    scheduler.submit([empty])
+    assert empty.future.result(0) == []
+
+
 def test_a_pass_prepared_ahead_is_answered_on_closing(records: list[PassRecord]) -> None:
     device = DeviceAtWork()
     scheduler = Scheduler(device, PassCost(100, 32), records.append)
