@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run test check format clean
+.PHONY: run test check format bench clean
 
 run: $(INSTALLED)
 	@$(BIN)/python tools/run_locally.py --port $(PORT) --model $(MODEL)
@@ -22,6 +22,12 @@ check: $(INSTALLED)
 format: $(INSTALLED)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# BENCH='--quick' and the like narrow it down; a peer that cannot be installed is reported, and the rest is measured.
+bench: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	-$(BIN)/python -m bench.setup
+	$(BIN)/python -m bench $(BENCH)
 
 $(INSTALLED): pyproject.toml requirements.txt constraints.txt
 	$(PYTHON) -m venv $(VENV)

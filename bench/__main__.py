@@ -1,0 +1,92 @@
+"""Measures the engine and the service beside what people would use instead, on this machine.
+
+$ python -m bench                                   # all of it, about half an hour on two cores
+$ python -m bench --quick                           # a minute or two, to see that it works; no figures to quote
+$ python -m bench --arms engine naive --models bundled --workloads tweets-8x100
+
+How: every arm is a process tree of its own, started before the first measurement, warmed up, and stopped (SIGSTOP)
+whenever it is not the one that is measured. The arms take turns on each workload, A B C A B C, and medians over the
+rounds count. All use the same weights, texts, float32 and number of threads. Over HTTP the load comes from a further
+process with its bodies ready. Progress goes to standard error; the last line on standard output is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import signal
+import sys
+from pathlib import Path
+
+from bench.checkpoints import CACHE, MODELS
+from bench.machine import describe_machine
+from bench.record import Record
+from bench.report import RESULTS, summary, write_report
+from bench.session import Options, Session, known_arms, tell
+from bench.texts import DEFAULT_TEXTS, read_labelled
+from bench.workloads import WORKLOADS
+
+QUICK_SHARE = 0.125
+
+
+def parse_arguments(arguments: list[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    arms = tuple(known_arms())
+    parser.add_argument("--arms", nargs="+", choices=arms, default=arms, metavar="ARM", help=", ".join(arms))
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
+    parser.add_argument("--workloads", nargs="+", choices=tuple(WORKLOADS), default=tuple(WORKLOADS))
+    parser.add_argument("--repeats", type=int, default=3, help="rounds; medians over them count (default 3)")
+    parser.add_argument(
+        "--minutes-per-model", type=float, default=14, help="begin no further round that would end later (default 14)"
+    )
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="torch threads of each arm")
+    parser.add_argument("--scale-texts", type=int, default=20_000, help="texts of the engine's long run; 0 for none")
+    parser.add_argument("--texts", type=Path, default=DEFAULT_TEXTS, help="lines of label (0, 1, 2), tab, text")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="the report; its plots go beside it")
+    parser.add_argument("--quick", action="store_true", help="an eighth of the texts, one round, no report")
+    return parser.parse_args(arguments)
+
+
+def main() -> int:
+    args = parse_arguments(sys.argv[1:])
+    if not args.texts.exists():
+        print(f"{args.texts} is missing; name a file of labelled texts with --texts.", file=sys.stderr)
+        return 2
+    CACHE.mkdir(exist_ok=True)
+    workloads = [WORKLOADS[name].scaled(QUICK_SHARE if args.quick else 1) for name in args.workloads]
+    options = Options(
+        models=tuple(args.models),
+        workloads=tuple(workloads),
+        arms=tuple(args.arms),
+        repeats=1 if args.quick else args.repeats,
+        minutes_per_model=args.minutes_per_model,
+        threads=args.threads,
+        scale_texts=2000 if args.quick and args.scale_texts else args.scale_texts,
+        warm_up_texts={"bundled": 40, "roberta-base": 8} if args.quick else {"bundled": 200, "roberta-base": 64},
+        texts=read_labelled(args.texts),
+        folder=CACHE,
+    )
+    record = Record(
+        command=shlex.join(["python", "-m", "bench", *sys.argv[1:]]), machine=describe_machine(args.threads)
+    )
+    for name, value in record.machine.items():
+        print(f"{name}: {value}")
+    # A run that is told to stop ends its servers and writes what it has.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        Session(options, record).run()
+    finally:
+        if record.samples and not args.quick:
+            write_report(record, args.out)
+            tell(f"wrote {args.out}")
+    print(json.dumps(summary(record)))
+    return 1 if record.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,223 @@
+"""One interface to measure any arm: started, warmed up, run when it is its turn, and frozen while it is not."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.processes import PeakMemory, cpu_s, end_tree, freeze, rss_mib, thaw
+from bench.servers import SERVERS, Server
+from bench.tuning import Tuning
+
+ROOT = Path(__file__).resolve().parent.parent
+START_TIMEOUT_S = 300
+
+IN_PROCESS_ARMS = ("engine", "naive", "pipeline")
+HTTP_ARMS = tuple(SERVERS)
+
+
+class ArmError(Exception):
+    """An arm did not start or did not answer; the message ends with the end of its log."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one run of one arm gave. Latencies are those of requests; CPU seconds are of the arm's process tree."""
+
+    elapsed_s: float
+    latencies_s: list[float]
+    labels: list[str]
+    num_tokens: list[int]
+    peak_rss_mib: float
+    cpu_s: float
+    loadgen_cpu_s: float
+
+
+class Arm(ABC):
+    """A context manager: a process tree that classifies requests, frozen but while it is measured."""
+
+    def __init__(self, name: str, log: Path) -> None:
+        self.name = name
+        self._log = log
+        self._process = self._start()
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            end_tree(self._process)
+            raise
+        freeze(self._process.pid)
+
+    @abstractmethod
+    def _start(self) -> subprocess.Popen[bytes]: ...
+
+    @abstractmethod
+    def _wait_until_ready(self) -> None: ...
+
+    @abstractmethod
+    def _run(self, requests: list[list[str]], clients: int) -> tuple[dict[str, Any], list[str]]:
+        """Send the requests; the load's figures and the labels."""
+
+    def measure(self, requests: list[list[str]], clients: int) -> Measurement:
+        """Thaw, wake up with one small request, run all requests, freeze."""
+        pid = self._process.pid
+        thaw(pid)
+        try:
+            self._run([requests[0][:2]], 1)
+            cpu_before = cpu_s(pid)
+            with PeakMemory(pid) as memory:
+                load, labels = self._run(requests, clients)
+            used_s = cpu_s(pid) - cpu_before
+        finally:
+            freeze(pid)
+        if len(labels) != sum(map(len, requests)):
+            raise ArmError(f"{self.name} gave {len(labels)} labels for {sum(map(len, requests))} texts")
+        return Measurement(
+            elapsed_s=load["elapsed_s"],
+            latencies_s=load["latencies_s"],
+            labels=[label.upper() for label in labels],
+            num_tokens=load.get("num_tokens", []),
+            peak_rss_mib=memory.mib,
+            cpu_s=used_s,
+            loadgen_cpu_s=load["cpu_s"] if isinstance(self, HttpArm) else 0.0,
+        )
+
+    def rss_mib(self) -> float:
+        """Resident memory now."""
+        return rss_mib(self._process.pid)
+
+    def close(self) -> None:
+        """End the process tree."""
+        end_tree(self._process)
+
+    def _error(self, what: str) -> ArmError:
+        log = self._log.read_text(errors="replace")
+        return ArmError(f"{self.name} {what}. The end of {self._log}:\n{log[-3000:]}")
+
+
+class InProcessArm(Arm):
+    """A routine in a worker process, without HTTP."""
+
+    def __init__(self, name: str, checkpoint: Path, threads: int, log: Path) -> None:
+        self._checkpoint = checkpoint
+        self._threads = threads
+        self.batch_size: int | None = None
+        """For the pipeline: what its sweep found best for the texts at hand."""
+        super().__init__(name, log)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": str(self._threads),
+            "MKL_NUM_THREADS": str(self._threads),
+            "TOKENIZERS_PARALLELISM": "false",
+            "HF_HUB_OFFLINE": "1",
+        }
+        command = [sys.executable, "-m", "bench.worker", self.name, str(self._checkpoint)]
+        with self._log.open("wb") as log:
+            return subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
+            )
+
+    def _wait_until_ready(self) -> None:
+        self._read_line()
+
+    def _run(self, requests: list[list[str]], clients: int) -> tuple[dict[str, Any], list[str]]:
+        job: dict[str, Any] = {"requests": requests, "clients": clients}
+        if self.batch_size:
+            job["batch_size"] = self.batch_size
+        result = self._call(job)
+        return result, result["labels"]
+
+    def flop_per_s(self) -> float:
+        """For the arm `limit`: what the model's matrix products reach."""
+        thaw(self._process.pid)
+        try:
+            return float(self._call({})["flop_per_s"])
+        finally:
+            freeze(self._process.pid)
+
+    def _call(self, job: dict[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(job).encode() + b"\n")
+        self._process.stdin.flush()
+        return self._read_line()
+
+    def _read_line(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise self._error("ended")
+        result: dict[str, Any] = json.loads(line)
+        return result
+
+
+class HttpArm(Arm):
+    """A server, with the load generator in a process of its own."""
+
+    def __init__(self, server: Server, checkpoint: Path, threads: int, tuning: Tuning, log: Path) -> None:
+        self._server = server
+        self._settings = (checkpoint, _free_port(), threads, tuning)
+        self._url = f"http://127.0.0.1:{self._settings[1]}"
+        super().__init__(server.name, log)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return self._server.start(*self._settings, self._log)
+
+    def _wait_until_ready(self) -> None:
+        """Ready is what answers a request right, not what opens a port."""
+        path, body = self._server.request(["ready?", "ready!"])
+        request = urllib.request.Request(self._url + path, body, {"Content-Type": "application/json"})
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                raise self._error(f"ended with {self._process.returncode}")
+            try:
+                with urllib.request.urlopen(request, timeout=60) as response:
+                    self._server.labels(json.load(response))
+                    return
+            except urllib.error.HTTPError as error:
+                # Before a server is ready it may say so, or not know its routes yet.
+                if error.code not in (404, 503):
+                    raise self._error(f"answered {error.code}: {error.read()[:500]!r}") from error
+            except (urllib.error.URLError, OSError):
+                pass
+            time.sleep(0.2)
+        raise self._error(f"was not ready within {START_TIMEOUT_S} s")
+
+    def _run(self, requests: list[list[str]], clients: int) -> tuple[dict[str, Any], list[str]]:
+        prepared = [self._server.request(texts) for texts in requests]
+        job = {
+            "url": self._url + prepared[0][0],
+            "bodies": [base64.b64encode(body).decode() for _, body in prepared],
+            "clients": clients,
+        }
+        command = [sys.executable, "-m", "bench.loadgen"]
+        load = subprocess.run(command, cwd=ROOT, input=json.dumps(job).encode(), capture_output=True, check=False)
+        if load.returncode:
+            raise self._error(f"failed: {load.stderr.decode(errors='replace')[-2000:]}")
+        result: dict[str, Any] = json.loads(load.stdout)
+        return result, [label for answer in result["answers"] for label in self._server.labels(answer)]
+
+
+def _free_port() -> int:
+    """A port that is free now, as the one after it is."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port: int = first.getsockname()[1]
+            try:
+                second.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return port

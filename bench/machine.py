@@ -1,0 +1,54 @@
+"""What the figures were measured on: hardware and versions."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+
+from bench.servers import PEER_NAMES, VENVS
+
+PACKAGES = {"infinity": "infinity-emb", "ray-serve": "ray"}
+"""Where a peer's package is not named like the peer."""
+
+
+def describe_machine(threads: int) -> dict[str, str]:
+    """Names and values, as they are printed."""
+    described = {
+        "processor": _processor(),
+        "cores": f"{os.cpu_count()}, {threads} threads for torch in every arm",
+        "memory": f"{psutil.virtual_memory().total / 1024**3:.0f} GiB",
+        "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
+        "ours": ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "chutes", "hypercorn")),
+        "commit": _commit(),
+    }
+    return described | {peer: _peer_versions(peer) for peer in PEER_NAMES if (VENVS / peer).exists()}
+
+
+def load_before() -> str:
+    """The load average of the last minute, to tell whether the machine was quiet."""
+    return f"{os.getloadavg()[0]:.2f}"
+
+
+def _processor() -> str:
+    found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+    return found.group(1) if found else platform.processor()
+
+
+def _commit() -> str:
+    result = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    return result.stdout.strip() or "unknown"
+
+
+def _peer_versions(peer: str) -> str:
+    names = (PACKAGES.get(peer, peer), "torch", "transformers")
+    code = "import sys; from importlib.metadata import version as v; print(*(n + ' ' + v(n) for n in sys.argv[1:]))"
+    result = subprocess.run(
+        [str(VENVS / peer / "bin" / "python"), "-c", code, *names], capture_output=True, text=True, check=False
+    )
+    return result.stdout.strip() or "not installed"

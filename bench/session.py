@@ -1,0 +1,218 @@
+"""One run of the bench: every arm in turn on every workload, several times over, all within one process tree."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from bench.arms import HTTP_ARMS, IN_PROCESS_ARMS, Arm, ArmError, HttpArm, InProcessArm
+from bench.checkpoints import checkpoint
+from bench.limit import ModelShape
+from bench.machine import load_before
+from bench.record import Record, Sample
+from bench.scale import measure_recall, measure_scale
+from bench.servers import SERVERS
+from bench.sweep import BATCH_SIZES, sweep_pipeline
+from bench.texts import LabelledText, mixed_texts, tweet_texts
+from bench.tuning import Tuning, read_tuned
+from bench.workloads import TextKind, Workload
+
+INT8_ARM = "engine-int8"
+ALL_IN_PROCESS_ARMS = (*IN_PROCESS_ARMS, INT8_ARM)
+SERIAL_ARMS = ("naive", "pipeline")
+SERIAL_SHARE = 0.25
+"""These answer one request after the other, at the same speed however many wait: a part of the requests will do."""
+
+WORKLOADS_OF = dict.fromkeys(IN_PROCESS_ARMS, ("tweets-8x100", "mixed-8x100")) | {INT8_ARM: ("tweets-8x100",)}
+"""Small requests are about the way to the model, which arms without a server do not have; int8 is one ratio."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to measure.
+
+    Attributes:
+        models: by name, in this order.
+        workloads: in this order.
+        arms: by name; what is not installed is reported as a failure.
+        repeats: rounds over all arms.
+        minutes_per_model: no workload begins a further round that would probably end after this.
+        threads: torch threads of every arm.
+        scale_texts: texts of the long run of the engine; 0 for none.
+        warm_up_texts: texts each arm classifies before anything is measured, by model.
+        texts: the labelled texts to draw from.
+        folder: where logs and the record go.
+    """
+
+    models: tuple[str, ...]
+    workloads: tuple[Workload, ...]
+    arms: tuple[str, ...]
+    repeats: int
+    minutes_per_model: float
+    threads: int
+    scale_texts: int
+    warm_up_texts: dict[str, int]
+    texts: list[LabelledText]
+    folder: Path
+
+
+class Session:
+    """Measures one model after the other and keeps the record on disk up to date."""
+
+    def __init__(self, options: Options, record: Record) -> None:
+        self._options = options
+        self._record = record
+        self._tweets = [labelled.text for labelled in options.texts]
+
+    def run(self) -> None:
+        """Measure everything; a failing arm is noted and left out from then on."""
+        for model in self._options.models:
+            self._run_model(model)
+
+    def _run_model(self, model: str) -> None:
+        folder = checkpoint(model)
+        with contextlib.ExitStack() as opened:
+            arms: dict[str, Arm] = {}
+            # In this order: the peers' chunk comes from the sweep of the pipeline.
+            for names in (ALL_IN_PROCESS_ARMS, HTTP_ARMS):
+                for name in [name for name in self._options.arms if name in names]:
+                    if arm := self._start(model, name, folder):
+                        opened.callback(arm.close)
+                        arms[name] = arm
+                        self._warm_up(model, name, arms)
+                if names is ALL_IN_PROCESS_ARMS and isinstance(pipeline := arms.get("pipeline"), InProcessArm):
+                    self._sweep(model, pipeline)
+            limit: InProcessArm | None = None
+            if "engine" in arms:
+                limit = InProcessArm("limit", folder, self._options.threads, self._log(model, "limit"))
+                opened.callback(limit.close)
+            self._run_rounds(model, arms, limit)
+            if model == "bundled" and isinstance(engine := arms.get("engine"), InProcessArm):
+                self._run_extras(engine, arms.get(INT8_ARM))
+
+    def _start(self, model: str, name: str, folder: Path) -> Arm | None:
+        """Start an arm; None, with the reason kept, if it cannot be."""
+        tell(f"{model}: starting {name}")
+        log, threads = self._log(model, name), self._options.threads
+        try:
+            if name in ALL_IN_PROCESS_ARMS:
+                return InProcessArm(name, folder, threads, log)
+            if not SERVERS[name].is_installed():
+                raise ArmError(f"{name} is not installed; `python -m bench.setup {name}` says why")
+            tuning = self._tuning(model, name)
+            if name != "service":
+                self._record.tunings.setdefault(model, {})[name] = asdict(tuning)
+            return HttpArm(SERVERS[name], folder, threads, tuning, log)
+        except ArmError as error:
+            self._fail(model, name, error)
+            return None
+
+    def _warm_up(self, model: str, name: str, arms: dict[str, Arm]) -> None:
+        """Both kinds of text and both sizes of request, so that nothing is compiled, loaded or grown later."""
+        count = self._options.warm_up_texts[model]
+        texts = mixed_texts(self._tweets, count, checkpoint(model) / "tokenizer.json")
+        try:
+            arms[name].measure([texts[start : start + 100] for start in range(0, count, 100)], 4)
+            arms[name].measure([[text] for text in texts[:64]], 64)
+        except ArmError as error:
+            self._fail(model, name, error)
+            del arms[name]
+
+    def _sweep(self, model: str, pipeline: InProcessArm) -> None:
+        for kind in dict.fromkeys(workload.kind for workload in self._options.workloads):
+            texts = self._texts(model, kind, self._options.warm_up_texts[model])
+            curve = sweep_pipeline(pipeline, texts)
+            tell(
+                f"{model}: pipeline on {kind}: " + ", ".join(f"{size}: {speed:.1f}/s" for size, speed in curve.items())
+            )
+            self._record.sweeps.setdefault(model, {})[kind] = {str(size): speed for size, speed in curve.items()}
+
+    def _best_batch_size(self, model: str, kinds: Iterable[str]) -> int:
+        """The batch size of the highest geometric mean over these kinds of text."""
+        curves = [self._record.sweeps[model][kind] for kind in kinds]
+        return max(BATCH_SIZES, key=lambda size: math.prod(curve[str(size)] for curve in curves))
+
+    def _tuning(self, model: str, name: str) -> Tuning:
+        tuning = read_tuned(model, name)
+        sweeps = self._record.sweeps.get(model)
+        if sweeps and name != "infinity":
+            return replace(tuning, chunk_size=self._best_batch_size(model, sweeps))
+        return tuning
+
+    def _run_rounds(self, model: str, arms: dict[str, Arm], limit: InProcessArm | None) -> None:
+        deadline = time.monotonic() + 60 * self._options.minutes_per_model
+        took_s: dict[str, float] = {}
+        for repeat in range(self._options.repeats):
+            for workload in self._options.workloads:
+                started_at = time.monotonic()
+                if repeat and started_at + took_s[workload.name] > deadline:
+                    tell(f"{model}: no time left for round {repeat + 1} of {workload.name}")
+                    continue
+                if limit and workload.name == "tweets-8x100":
+                    self._record.limits.setdefault(model, []).append(limit.flop_per_s())
+                self._run_round(model, workload, arms, repeat)
+                self._record.write(self._options.folder / "record.json")
+                took_s[workload.name] = time.monotonic() - started_at
+
+    def _run_round(self, model: str, workload: Workload, arms: dict[str, Arm], repeat: int) -> None:
+        """Every arm once on one workload."""
+        requests = workload.requests(self._texts(model, workload.kind, workload.num_texts[model]))
+        shape = ModelShape.of(checkpoint(model))
+        reference: list[str] = []
+        for name in list(arms):
+            if workload.name not in WORKLOADS_OF.get(name, (workload.name,)):
+                continue
+            arm = arms[name]
+            if name == "pipeline" and isinstance(arm, InProcessArm):
+                arm.batch_size = self._best_batch_size(model, [workload.kind])
+            part = requests[: max(1, round(len(requests) * SERIAL_SHARE))] if name in SERIAL_ARMS else requests
+            try:
+                measured = arm.measure(part, workload.clients)
+            except ArmError as error:
+                self._fail(model, name, error)
+                del arms[name]
+                continue
+            reference = reference or measured.labels
+            flop = shape.useful_flop(measured.num_tokens) if measured.num_tokens else None
+            sample = Sample.of((model, workload.name, name), repeat, measured, reference, flop)
+            self._record.samples.append(sample)
+            tell(f"{model} {workload.name} #{repeat + 1} {name}: {sample.texts_per_s:.1f} texts/s")
+
+    def _run_extras(self, engine: InProcessArm, int8: Arm | None) -> None:
+        """What is measured once, on the bundled model only: many texts, and what int8 loses."""
+        if self._options.scale_texts:
+            self._record.scale = measure_scale(engine, self._tweets, self._options.scale_texts)
+            tell(f"scale: {self._record.scale}")
+        if int8:
+            for precision, arm in (("float32", engine), ("int8", int8)):
+                self._record.macro_recall[precision] = measure_recall(arm, self._options.texts)
+            tell(f"macro recall: {self._record.macro_recall}")
+        self._record.write(self._options.folder / "record.json")
+
+    def _texts(self, model: str, kind: TextKind, count: int) -> list[str]:
+        if kind == "tweets":
+            return tweet_texts(self._tweets, count)
+        return mixed_texts(self._tweets, count, checkpoint(model) / "tokenizer.json")
+
+    def _log(self, model: str, name: str) -> Path:
+        return self._options.folder / f"{model}-{name}.log"
+
+    def _fail(self, model: str, name: str, error: ArmError) -> None:
+        self._record.failures[f"{name} with {model}"] = str(error)
+        tell(str(error))
+
+
+def tell(message: str) -> None:
+    """Progress goes to standard error, with the time and the machine's load."""
+    print(f"{time.strftime('%H:%M:%S')} (load {load_before()}) {message}", file=sys.stderr, flush=True)
+
+
+def known_arms() -> Iterator[str]:
+    """Every arm there is, in the order of measurement."""
+    yield from ALL_IN_PROCESS_ARMS
+    yield from HTTP_ARMS

@@ -1,0 +1,58 @@
+"""Real tweets, and tweets mixed with long texts. They are read from a file that is no part of the project."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+ROOT = Path(__file__).resolve().parent.parent
+DEFAULT_TEXTS = ROOT.parent / "shared" / "data" / "tweeteval-val.tsv"
+
+LONG_TEXT_TOKENS = 400
+"""Least tokens of a long text. It ends with the tweet that reaches this, so it stays below the model's 512."""
+LONG_TEXT_EVERY = 10
+
+
+SENTIMENTS = ("NEGATIVE", "NEUTRAL", "POSITIVE")
+
+
+@dataclass(frozen=True)
+class LabelledText:
+    """A tweet and what people said its sentiment is."""
+
+    sentiment: str
+    text: str
+
+
+def read_labelled(path: Path) -> list[LabelledText]:
+    """Read a tab-separated file of label (0 negative, 1 neutral, 2 positive) and text; blank texts are left out."""
+    rows = (line.split("\t", 1) for line in path.read_text(encoding="utf-8").splitlines())
+    return [LabelledText(SENTIMENTS[int(label)], text.strip()) for label, text in rows if text.strip()]
+
+
+def tweet_texts(tweets: list[str], count: int) -> list[str]:
+    """The first `count` tweets in a shuffled order, starting over where there are not as many."""
+    shuffled = random.Random(1).sample(tweets, len(tweets))
+    return list(itertools.islice(itertools.cycle(shuffled), count))
+
+
+def mixed_texts(tweets: list[str], count: int, tokenizer_file: Path) -> list[str]:
+    """Tweets with one text in ten of 400 tokens or more, at random places."""
+    tokenizer = Tokenizer.from_file(str(tokenizer_file))
+    rng = random.Random(2)
+    texts = tweet_texts(tweets, count)
+    for start in range(0, count, LONG_TEXT_EVERY):
+        index = min(count - 1, start + rng.randrange(LONG_TEXT_EVERY))
+        texts[index] = _long_text(tweets, tokenizer, rng)
+    return texts
+
+
+def _long_text(tweets: list[str], tokenizer: Tokenizer, rng: random.Random) -> str:
+    text = rng.choice(tweets)
+    while len(tokenizer.encode(text).ids) < LONG_TEXT_TOKENS:
+        text += " " + rng.choice(tweets)
+    return text
