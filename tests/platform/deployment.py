@@ -1,0 +1,71 @@
+"""`chutes build` and `chutes deploy`, the real ones, in a clean clone and against the fake API server."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from tests.platform.fake_api import FakeApi
+from tests.platform.image_environment import create_environment
+from tests.platform.running import ROOT
+
+CLI_TIMEOUT_S = 180
+
+
+def clean_clone(folder: Path) -> Path:
+    """The files that git would clone if all that is not ignored were committed; a plain copy where there is no git."""
+    try:
+        command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        names = subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout.decode().split("\0")
+    except (OSError, subprocess.CalledProcessError):
+        ignored = shutil.ignore_patterns(".venv", "__pycache__", "*.egg-info", ".*_cache")
+        return Path(shutil.copytree(ROOT, folder, ignore=ignored))
+    for name in filter(None, names):
+        source, target = ROOT / name, folder / name
+        # Listed, but deleted and not committed yet.
+        if source.is_file():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, target)
+    return folder
+
+
+class Deployer:
+    """A person at a clean clone, with an account and the SDK."""
+
+    def __init__(self, folder: Path, api: FakeApi, **settings: str) -> None:
+        self.clone = clean_clone(folder / "clone")
+        requirements = (self.clone / "requirements.txt").read_text(encoding="utf-8").split()
+        # Without this repository as an editable install: what is imported must come from the clone.
+        self._python = create_environment(folder / "environment", requirements)
+        config = folder / "config.ini"
+        config.write_text(api.account.config(), encoding="utf-8")
+        inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        self._environment = {
+            **inherited,
+            "CHUTES_CONFIG_PATH": str(config),
+            "CHUTES_API_URL": api.url,
+            "BATCH_PROCESSOR_USERNAME": api.account.username,
+            **settings,
+        }
+
+    def chutes(self, *arguments: str) -> str:
+        """Run the SDK's command, saying yes to every question; returns what it printed.
+
+        It exits with 0 even where the server refused: look at what the server has.
+        """
+        command = [str(self._python), "-m", "chutes.cli", *arguments]
+        done = subprocess.run(
+            command,
+            cwd=self.clone,
+            env=self._environment,
+            input="y\n" * 5,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=CLI_TIMEOUT_S,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout[-4000:]
+        return done.stdout

@@ -1,0 +1,126 @@
+"""From a clean clone to an instance that serves, with the SDK's own commands. Tests play the platform's part."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.platform.deployment import Deployer
+from tests.platform.fake_api import Account, FakeApi, Rejected, UploadedImage, running_fake_api
+from tests.platform.image_layout import lay_out_image
+from tests.platform.running import free_port, wait_for_port
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What has reached the platform, and what the deployer saw."""
+
+    api: FakeApi
+    image: UploadedImage
+    chute: dict[str, Any]
+    printed: str
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """The chute with the bundled model, built and deployed."""
+    with running_fake_api(Account.create("rehearsal")) as api:
+        deployer = Deployer(
+            tmp_path_factory.mktemp("deployer"),
+            api,
+            BATCH_PROCESSOR_MODEL="bundled",
+            BATCH_PROCESSOR_DEVICE="cpu",
+            BATCH_PROCESSOR_CONCURRENCY="16",
+            BATCH_PROCESSOR_MAX_INSTANCES="2",
+        )
+        built = deployer.chutes("build", "batch_processor:chute")
+        assert len(api.images) == 1, built
+        deployed = deployer.chutes("deploy", "batch_processor:chute", "--accept-fee")
+        assert len(api.chutes) == 1, deployed
+        yield Deployment(api, next(iter(api.images.values())), api.chutes[0], built + deployed)
+
+
+@contextmanager
+def instance_of(
+    image: UploadedImage, chute: dict[str, Any], folder: Path, without: str = "-"
+) -> Iterator[httpx.Client]:
+    """Start an instance as the platform would, but in dev mode; `without` is an ADD that is left out.
+
+    Raises:
+        AssertionError: with its log, if it does not start.
+    """
+    dockerfile = "\n".join(line for line in image.dockerfile.splitlines() if not line.startswith(f"ADD {without} "))
+    laid_out = lay_out_image(dockerfile, image.build_context, folder)
+    # The deployed file comes last, over whatever the image has.
+    (laid_out.app / chute["filename"]).write_text(chute["code"], encoding="utf-8")
+    port, log = free_port(), folder / "log"
+    command = [str(laid_out.python), "-m", "chutes.cli", "run", chute["ref_str"], "--dev", "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--logging-port", str(free_port())]
+    # As the platform starts it: the image's variables, its own, and none of the deployer's.
+    environment = {"PATH": os.environ["PATH"], **laid_out.environment, "CHUTES_EXECUTION_CONTEXT": "REMOTE"}
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=laid_out.app, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            wait_for_port(process, port, log)
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
+                yield client
+        finally:
+            process.kill()
+            process.wait()
+
+
+def test_the_deployed_instance_serves(deployment: Deployment, tmp_path: Path) -> None:
+    with instance_of(deployment.image, deployment.chute, tmp_path) as client:
+        batch = client.post("/process-batch", json={"texts": ["I love this!", "What a waste of money."]}).json()
+        assert [result["sentiment"] for result in batch["results"]] == ["POSITIVE", "NEGATIVE"]
+        assert client.get("/batch-stats").json()["model"] == "bundled"
+
+
+def test_what_the_deployer_set_reaches_the_instance(deployment: Deployment) -> None:
+    assert deployment.chute["concurrency"] == 16
+    assert deployment.chute["max_instances"] == 2
+    for name, value in {"MODEL": "bundled", "DEVICE": "cpu", "CONCURRENCY": "16"}.items():
+        assert f"ENV BATCH_PROCESSOR_{name}={value}" in deployment.image.dockerfile.splitlines()
+
+
+def test_an_edit_of_the_code_does_not_install_the_packages_anew(deployment: Deployment) -> None:
+    # Layers are cached up to the first line or file that changed: code and settings come after the packages.
+    directives = deployment.image.dockerfile.splitlines()
+    install = next(number for number, line in enumerate(directives) if line.startswith("RUN pip install"))
+    before = [line.split()[1] for line in directives[:install] if line.startswith("ADD")]
+    assert before == ["requirements.txt", "constraints.txt"]
+    assert not [line for line in directives[:install] if line.startswith("ENV BATCH_PROCESSOR_")]
+
+
+@pytest.mark.parametrize(
+    "forgotten", ["batch_inference/*.py", "batch_http/*.py", "schemas.py", "image.py", "models/tiny-sentiment/*"]
+)
+def test_a_file_forgotten_in_the_image_is_caught(deployment: Deployment, tmp_path: Path, forgotten: str) -> None:
+    assert f"ADD {forgotten} " in deployment.image.dockerfile
+    with (
+        pytest.raises(AssertionError, match="the instance did not start") as failure,
+        instance_of(deployment.image, deployment.chute, tmp_path, without=forgotten),
+    ):
+        pass
+    name = forgotten.partition("/")[0].removesuffix(".py")
+    reason = "cannot be loaded" if name == "models" else f"No module named '{name}"
+    assert reason in str(failure.value)
+
+
+def test_the_same_image_or_chute_again_is_refused(deployment: Deployment) -> None:
+    account, api = deployment.api.account, deployment.api
+    form = {
+        "wait": b"False", "username": account.username.encode(), "name": b"batch-processor", "readme": b"",
+        "logo_id": b"__none__", "tag": b"0.1.0", "dockerfile": deployment.image.dockerfile.encode(), "image": b"",
+        "public": b"False", "build_context": deployment.image.build_context,
+    }  # fmt: skip
+    with pytest.raises(Rejected, match="already exists"):
+        api.create_image(form)
