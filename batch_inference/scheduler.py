@@ -6,6 +6,7 @@ timer: what arrives during a pass is considered for the next one.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 import time
@@ -143,6 +144,8 @@ class Scheduler(Generic[PreparedT]):
         self._changed = threading.Condition()
         self._worker = threading.Thread(target=self._work, name="batch-inference", daemon=True)
         self._worker.start()
+        # A thread that still waits when the interpreter is torn down can abort the process.
+        atexit.register(self.close)
 
     @property
     def max_batch_tokens(self) -> int:
@@ -182,6 +185,7 @@ class Scheduler(Generic[PreparedT]):
             self._is_closed = True
             self._changed.notify()
         self._worker.join()
+        atexit.unregister(self.close)
 
     def _work(self) -> None:
         while (planned := self._take_ahead() or PlannedPass(self._wait_for_texts())).texts:
