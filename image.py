@@ -2,37 +2,78 @@
 
 from __future__ import annotations
 
+import glob
+import hashlib
+import re
+from pathlib import Path
+
 from chutes.image import Image
 
 from batch_inference.settings import BUNDLED_MODEL, ENV_PREFIX, Settings
 
-IMAGE_TAG = "0.1.0"
+VERSION = "0.1.0"
 BASE_IMAGE = "parachutes/python:3.12"
 """The base that the platform's own documentation recommends: CUDA 12, Python 3.12, and pip on the PATH."""
+
+PACKAGES = {"requirements.txt": "/app/requirements.txt", "constraints.txt": "/app/constraints.txt"}
+CODE = {
+    "batch_inference/*.py": "/app/batch_inference/",
+    "batch_http/*.py": "/app/batch_http/",
+    "schemas.py": "/app/schemas.py",
+    "image.py": "/app/image.py",
+}
+MODEL = {"models/tiny-sentiment/*": "/app/models/tiny-sentiment/"}
 
 
 def build_image(settings: Settings) -> Image:
     """Describe the image. What changes rarely comes first, so that a rebuild after an edit installs nothing anew.
 
-    `add` finds its files relative to the current folder: run `chutes build` from the folder that holds this file.
+    Files are found relative to the current folder: run `chutes build` from the folder that holds this file.
     """
-    image = (
-        Image(username=settings.username, name=settings.chute_name, tag=IMAGE_TAG)
-        .from_base(BASE_IMAGE)
-        .with_env("TOKENIZERS_PARALLELISM", "false")
-        .with_env("HF_HOME", "/app/.cache/huggingface")
-        .add("requirements.txt", "/app/requirements.txt")
-        .add("constraints.txt", "/app/constraints.txt")
-        .run_command("pip install --no-cache-dir -r /app/requirements.txt -c /app/constraints.txt")
-    )
-    # A variable set on the deployer's machine is unknown to the instance unless it is baked in.
-    for name in sorted(settings.model_fields_set):
-        image.with_env(f"{ENV_PREFIX}{name.upper()}", str(getattr(settings, name)))
-    if settings.model == BUNDLED_MODEL:
-        image.add("models/tiny-sentiment/*", "/app/models/tiny-sentiment/")
-    return (
-        image.add("batch_inference/*.py", "/app/batch_inference/")
-        .add("batch_http/*.py", "/app/batch_http/")
-        .add("schemas.py", "/app/schemas.py")
-        .add("image.py", "/app/image.py")
-    )
+    files = MODEL | CODE if settings.model == BUNDLED_MODEL else CODE
+    variables = baked_variables(settings)
+    image = Image(
+        username=settings.username, name=settings.chute_name, tag=content_tag([*PACKAGES, *files], variables)
+    ).from_base(BASE_IMAGE)
+    image.with_env("TOKENIZERS_PARALLELISM", "false")
+    # The platform's machines set this to the cache that their instances share.
+    image.with_env("HF_HOME", "/app/.cache/huggingface")
+    _add(image, PACKAGES)
+    image.run_command("pip install --no-cache-dir -r /app/requirements.txt -c /app/constraints.txt")
+    for name, value in variables.items():
+        image.with_env(name, _quoted(value))
+    _add(image, files)
+    return image
+
+
+def baked_variables(settings: Settings) -> dict[str, str]:
+    """Environment variables of the instance: one set on the deployer's machine is unknown to it unless it is here.
+
+    An instance whose GPU cannot be used, because its driver is older than torch wants, does not start: left alone, it
+    would serve on its CPU at the price of a GPU.
+    """
+    values = {"device": "cuda"} | {name: getattr(settings, name) for name in sorted(settings.model_fields_set)}
+    return {f"{ENV_PREFIX}{name.upper()}": str(value) for name, value in values.items()}
+
+
+def content_tag(sources: list[str], variables: dict[str, str]) -> str:
+    """The image's tag: another one whenever what is in the image would be another.
+
+    The platform refuses a tag that it has. And a chute cannot be deployed on an image that was built before an edit.
+    """
+    digest = hashlib.sha256(repr(sorted(variables.items())).encode())
+    for path in sorted(path for source in sources for path in glob.glob(source)):
+        digest.update(f"{path} {Path(path).stat().st_size}\n".encode() + Path(path).read_bytes())
+    return f"{VERSION}-{digest.hexdigest()[:12]}"
+
+
+def _add(image: Image, files: dict[str, str]) -> None:
+    for source, destination in files.items():
+        image.add(source, destination)
+
+
+def _quoted(value: str) -> str:
+    """A value as a Dockerfile takes it; the SDK writes it there as it is."""
+    if re.fullmatch(r"[\w./:@+-]+", value):
+        return value
+    return '"' + re.sub(r'(["\\$])', r"\\\1", value) + '"'

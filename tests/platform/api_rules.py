@@ -10,7 +10,10 @@ from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 
 def _is_python(code: str) -> str:
-    ast.parse(code)
+    try:
+        ast.parse(code)
+    except SyntaxError as error:
+        raise ValueError(f"invalid code submitted: {error}") from error
     return code
 
 

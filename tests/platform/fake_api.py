@@ -90,8 +90,7 @@ class FakeApi:
         if not nonce.isdigit() or abs(time.time() - int(nonce)) > NONCE_LIFETIME_S:
             raise Rejected(401, "Invalid nonce!")
         message = f"{hotkey}:{nonce}:{hashlib.sha256(body).hexdigest() if body else purpose}"
-        signature = bytes.fromhex(headers.get("x-chutes-signature", ""))
-        if len(signature) != 64 or not Keypair(ss58_address=hotkey).verify(message.encode(), signature):
+        if not _is_signed(message, hotkey, headers.get("x-chutes-signature", "")):
             raise Rejected(401, f"Invalid request signature for hotkey {hotkey}. Message: {message}")
 
     def get_image(self, image_id: str) -> dict[str, Any]:
@@ -127,6 +126,13 @@ class FakeApi:
         chute_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self.account.username}::chute::{chute.name}"))
         self.chutes.append(chute.model_dump() | {"chute_id": chute_id, "version": version})
         return {"chute_id": chute_id, "version": version}
+
+
+def _is_signed(message: str, hotkey: str, signature: str) -> bool:
+    try:
+        return bool(Keypair(ss58_address=hotkey).verify(message.encode(), bytes.fromhex(signature)))
+    except ValueError:
+        return False
 
 
 def _validated(rules: Any, values: object) -> Any:

@@ -46,8 +46,7 @@ def lay_out_image(dockerfile: str, build_context: bytes, folder: Path) -> LaidOu
                 assert arguments == "parachutes/python:3.12", line
             case "ENV":
                 name, _, value = arguments.partition("=")
-                assert not re.search(r"[\s\"'\\$]", value), f"the value must be quoted: {line}"
-                environment[name] = value
+                environment[name] = _unquoted(value)
             case "ADD":
                 source, destination = arguments.split()
                 _add(context, source, root, destination)
@@ -61,6 +60,15 @@ def lay_out_image(dockerfile: str, build_context: bytes, folder: Path) -> LaidOu
                 raise AssertionError(f"not rehearsed: {line}")
     assert python, "the image installs nothing"
     return LaidOutImage(root / "app", python, environment)
+
+
+def _unquoted(value: str) -> str:
+    """A variable's value as Docker reads it: bare, or in double quotes with backslashes before what is special."""
+    if re.fullmatch(r"[^\s\"'\\$]+", value):
+        return value
+    quoted = re.fullmatch(r'"((?:[^"\\$]|\\["\\$])*)"', value)
+    assert quoted, f"Docker would not read this as one value: {value}"
+    return re.sub(r"\\(.)", r"\1", quoted[1])
 
 
 def _add(context: Path, source: str, root: Path, destination: str) -> None:

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tests.platform.deployment import Deployer
-from tests.platform.fake_api import Account, FakeApi, Rejected, UploadedImage, running_fake_api
+from tests.platform.fake_api import Account, FakeApi, UploadedImage, running_fake_api
 from tests.platform.image_layout import lay_out_image
 from tests.platform.running import free_port, wait_for_port
 
@@ -113,14 +113,3 @@ def test_a_file_forgotten_in_the_image_is_caught(deployment: Deployment, tmp_pat
     name = forgotten.partition("/")[0].removesuffix(".py")
     reason = "cannot be loaded" if name == "models" else f"No module named '{name}"
     assert reason in str(failure.value)
-
-
-def test_the_same_image_or_chute_again_is_refused(deployment: Deployment) -> None:
-    account, api = deployment.api.account, deployment.api
-    form = {
-        "wait": b"False", "username": account.username.encode(), "name": b"batch-processor", "readme": b"",
-        "logo_id": b"__none__", "tag": b"0.1.0", "dockerfile": deployment.image.dockerfile.encode(), "image": b"",
-        "public": b"False", "build_context": deployment.image.build_context,
-    }  # fmt: skip
-    with pytest.raises(Rejected, match="already exists"):
-        api.create_image(form)
