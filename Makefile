@@ -1,18 +1,27 @@
 # On a fresh clone: `make run` serves, `make test` tests. Both set up .venv first, once.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON312 ?= python3.12
 PORT ?= 8000
 MODEL ?= bundled
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run test check format bench clean
+.PHONY: run test rehearse check-pins check format bench clean
 
 run: $(INSTALLED)
 	@$(BIN)/python tools/run_locally.py --port $(PORT) --model $(MODEL)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
+
+# Production, as far as it can be had without an account: build, deployment, and the encrypted path to an instance.
+rehearse: $(INSTALLED)
+	$(BIN)/python -m pytest tests/platform
+
+# Whether the image's packages exist and fit together. Needs a Python 3.12 and downloads much, so it is not a test.
+check-pins: $(INSTALLED)
+	$(BIN)/python tools/check_image_pins.py --python $(PYTHON312)
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
