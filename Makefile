@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run test rehearse check-pins check format bench clean
+.PHONY: run test rehearse check-pins check format bench tune clean
 
 run: $(INSTALLED)
 	@$(BIN)/python tools/run_locally.py --port $(PORT) --model $(MODEL)
@@ -37,6 +37,11 @@ bench: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	-$(BIN)/python -m bench.setup
 	$(BIN)/python -m bench $(BENCH)
+
+# How throughput grows with BATCH_PROCESSOR_MAX_BATCH_TOKENS on this machine, as a table and a drawing.
+tune: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	BATCH_PROCESSOR_MODEL=$(MODEL) $(BIN)/python tools/tune.py --plot bench/plots/tune.svg
 
 $(INSTALLED): pyproject.toml requirements.txt constraints.txt
 	$(PYTHON) -m venv $(VENV)
