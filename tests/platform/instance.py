@@ -2,10 +2,11 @@
 
 Does what `chutes run` does without `--dev`, in the same order: load the chute from the current folder, run its start-up
 hooks, map its public paths, add the SDK's own middleware, serve it with Hypercorn configured alike. Left out is what
-needs the closed-source parts or a validator to talk to: attestation, the network lock, TLS. Replaced are:
+needs the closed-source parts or a validator to talk to: attestation and TLS. Replaced are:
 
 - aegis' encryption (`SessionCipher` in its place),
 - aegis' end-to-end encryption (`EndToEndHandle`),
+- aegis' lock of the network once the chute has started (`lock_network`),
 - graval's holder of the two hotkeys. The SDK's check of the request's signature runs as it is.
 """
 
@@ -15,6 +16,7 @@ import argparse
 import asyncio
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ from hypercorn.config import Config
 from substrateinterface import Keypair, KeypairType
 
 from tests.platform.session import Session, SessionCipher
+
+LOOPBACK = {"127.0.0.1", "::1", "localhost", b"localhost"}
 
 
 class EndToEndHandle:
@@ -74,6 +78,26 @@ def replace_closed_source(session: Session) -> None:
     hotkeys._validator_ss58 = session.validator.ss58_address
     hotkeys._keypair = Keypair(ss58_address=session.validator.ss58_address, crypto_type=KeypairType.SR25519)
     _shared.miner = lambda: hotkeys
+
+
+def lock_network() -> None:
+    """From here on, connecting or looking up a name fails, but for loopback: what aegis does once start-up is over.
+
+    It does so unless a chute has `allow_external_egress`. Whatever is fetched lazily, on the first request, shows up.
+    """
+
+    def refuse(event: str, arguments: tuple[Any, ...]) -> None:
+        host = None
+        if event == "socket.connect" and isinstance(arguments[1], tuple):
+            host = arguments[1][0]
+        elif event == "socket.getaddrinfo":
+            host = arguments[0]
+        if host is not None and host not in LOOPBACK:
+            message = f"the network is locked: {event} {host!r}"
+            print(message, flush=True)
+            raise PermissionError(message)
+
+    sys.addaudithook(refuse)
 
 
 def deployed_cords(chute: Chute) -> list[dict[str, Any]]:
@@ -121,6 +145,8 @@ async def run_instance(reference: str, port: int, cords_file: Path, session: Ses
     replace_closed_source(session)
     _, chute = _shared.load_chute(reference, config_path=None, debug=False)
     await chute.initialize()
+    if not chute.allow_external_egress:
+        lock_network()
     add_middleware(chute)
     init_user_code_executor(chute.concurrency)
     cords_file.write_text(json.dumps(deployed_cords(chute)), encoding="utf-8")

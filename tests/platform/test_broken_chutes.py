@@ -50,6 +50,13 @@ def test_a_schema_given_as_a_class_is_caught(tmp_path: Path) -> None:
     assert len(faults) == 1
 
 
+def test_a_download_after_start_up_is_caught(tmp_path: Path) -> None:
+    with running_instance(tmp_path, "late_download:chute", BROKEN_CHUTES) as instance:
+        answers, _ = answers_and_faults(instance, [{"a": 1}])
+    assert [answer.status for answer in answers] == [500]
+    assert "the network is locked" in (tmp_path / "log").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("num_yields", [60, 65])
 def test_a_stream_of_65_yields_blocks_the_instance_for_ever(tmp_path: Path, num_yields: int) -> None:
     """Its user leaves after the first yield: 64 more fill the SDK's queue, and the stream's end waits for ever."""
