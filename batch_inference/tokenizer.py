@@ -23,12 +23,16 @@ class EncodedText:
 class TextTokenizer:
     """A fast Hugging Face tokenizer that any number of threads may use at once.
 
-    The tokenizer's own truncation and padding are never turned on: they are state of the shared Rust object, and
-    changing it while another thread encodes raises "Already borrowed".
+    The tokenizer's own truncation and padding are off, and never turned on: they are state of the shared Rust object,
+    and changing it while another thread encodes raises "Already borrowed".
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        self._encode_batch = tokenizer.backend_tokenizer.encode_batch_fast
+        backend = tokenizer.backend_tokenizer
+        # A checkpoint's tokenizer.json may carry the settings of its training.
+        backend.no_truncation()
+        backend.no_padding()
+        self._encode_batch = backend.encode_batch_fast
         with_special = self._encode_batch(["a"], add_special_tokens=True)[0].ids
         without = self._encode_batch(["a"], add_special_tokens=False)[0].ids
         start = next(i for i in range(len(with_special)) if with_special[i : i + len(without)] == without)

@@ -29,6 +29,15 @@ def test_truncation_keeps_the_special_tokens_and_is_reported() -> None:
     assert cut.input_ids == whole.input_ids
 
 
+def test_what_a_checkpoint_says_of_truncation_and_padding_does_not_count() -> None:
+    trained = AutoTokenizer.from_pretrained(BUNDLED_MODEL_PATH)
+    trained.backend_tokenizer.enable_truncation(max_length=128)
+    trained.backend_tokenizer.enable_padding()
+    long, short = TextTokenizer(trained).encode(["word " * 600, "word"], 512)
+    assert (len(long.input_ids), long.is_truncated) == (512, True)
+    assert (len(short.input_ids), short.is_truncated) == (3, False)
+
+
 def test_threads_with_different_limits_do_not_disturb_each_other() -> None:
     text = "word " * 300
 
