@@ -5,9 +5,10 @@ $ python -m bench --quick                           # a minute or two, to see th
 $ python -m bench --arms engine naive --models bundled --workloads tweets-8x100
 
 How: every arm is a process tree of its own, started before the first measurement, warmed up, and stopped (SIGSTOP)
-whenever it is not the one that is measured. The arms take turns on each workload, A B C A B C, and medians over the
-rounds count. All use the same weights, texts, float32 and number of threads. Over HTTP the load comes from a further
-process with its bodies ready. Progress goes to standard error; the last line on standard output is one JSON object.
+whenever it is not the one that is measured; all are started anew for each model and kind of text. The arms take turns on
+each workload, A B C A B C, and medians over the rounds count. All use the same weights, texts, float32 and number of
+threads. Over HTTP the load comes from a further process with its bodies ready. Progress goes to standard error; the last
+line on standard output is one JSON object.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--workloads", nargs="+", choices=tuple(WORKLOADS), default=tuple(WORKLOADS))
     parser.add_argument("--repeats", type=int, default=3, help="rounds; medians over them count (default 3)")
     parser.add_argument(
-        "--minutes-per-model", type=float, default=14, help="begin no further round that would end later (default 14)"
+        "--minutes-per-phase", type=float, default=10, help="begin no further round that would end later (default 10)"
     )
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="torch threads of each arm")
     parser.add_argument("--scale-texts", type=int, default=20_000, help="texts of the engine's long run; 0 for none")
@@ -64,7 +65,7 @@ def main() -> int:
         workloads=tuple(workloads),
         arms=tuple(args.arms),
         repeats=1 if args.quick else args.repeats,
-        minutes_per_model=args.minutes_per_model,
+        minutes_per_phase=args.minutes_per_phase,
         threads=args.threads,
         scale_texts=2000 if args.quick and args.scale_texts else args.scale_texts,
         warm_up_texts={"bundled": 40, "roberta-base": 8} if args.quick else {"bundled": 200, "roberta-base": 64},

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
+
+from tokenizers import Tokenizer
 
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLED = ROOT / "models" / "tiny-sentiment"
@@ -32,11 +33,14 @@ def _save_tokenizer(folder: Path) -> None:
     """The bundled tokenizer for both models: the same token ids, all of them within RoBERTa's vocabulary.
 
     It declares the model's limit, which the bundled files leave to the configuration: Infinity looks for it here only
-    and fails on its first long text without.
+    and fails on its first long text without. A truncation that the files kept from the training is dropped: every arm
+    says for itself how much of a text it wants.
     """
     config = json.loads((BUNDLED / "tokenizer_config.json").read_text()) | {"model_max_length": MAX_LENGTH}
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2))
-    shutil.copy(BUNDLED / "tokenizer.json", folder)
+    tokenizer = Tokenizer.from_file(str(BUNDLED / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.save(str(folder / "tokenizer.json"))
 
 
 def _save_random_roberta_base(folder: Path) -> None:

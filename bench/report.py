@@ -33,8 +33,9 @@ the last one is answered. Over HTTP the load comes from a process of its own on 
 - `service` is our chute on the SDK's own server. The other servers have one model process each and their batching on.
   Infinity's is its own classifier; the others run one common piece of model code (`peers/common/classifier.py`, chunks
   padded to the longest) behind their own batching of requests. Their chunk is
-  the pipeline's best over both kinds of text, from the sweep of the same run; the other settings come from
-  `python -m bench.tune`, which tries a few values of each. All take a list of texts per request, so a request of
+  the pipeline's best on the kind of text at hand, from the sweep of the same run, and their other settings come from
+  `python -m bench.tune`, which tries a few values of each: servers are started anew, at their best, for tweets and for
+  mixed lengths. Our service has the same settings everywhere. All take a list of texts per request, so a request of
   100 texts is one request to all of them, and a single text a list of one (`/analyze-single` for the service).
 - Latencies are of whole requests. Memory is the highest resident memory of the process tree.
 - RoBERTa-base has random weights, whose labels are near ties: the agreement of labels says little there.
@@ -130,7 +131,7 @@ def _model_tables(record: Record, model: str) -> Iterable[str]:
         yield from _heading("Settings of the peers")
         names = list(next(iter(tunings.values())))
         rows = [[peer, *(str(tuning[name]) for name in names)] for peer, tuning in tunings.items()]
-        yield from _table(["peer", *names], rows)
+        yield from _table(["peer and texts", *names], rows)
 
 
 def _heading(title: str) -> Iterable[str]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from bench.machine import load_before
 from bench.record import Record, Sample
 from bench.scale import measure_recall, measure_scale
 from bench.servers import SERVERS
-from bench.sweep import BATCH_SIZES, sweep_pipeline
+from bench.sweep import sweep_pipeline
 from bench.texts import LabelledText, mixed_texts, tweet_texts
 from bench.tuning import Tuning, read_tuned
 from bench.workloads import TextKind, Workload
@@ -41,7 +40,8 @@ class Options:
         workloads: in this order.
         arms: by name; what is not installed is reported as a failure.
         repeats: rounds over all arms.
-        minutes_per_model: no workload begins a further round that would probably end after this.
+        minutes_per_phase: no workload begins a further round that would probably end after this; a phase is one model
+            with one kind of text.
         threads: torch threads of every arm.
         scale_texts: texts of the long run of the engine; 0 for none.
         warm_up_texts: texts each arm classifies before anything is measured, by model.
@@ -53,7 +53,7 @@ class Options:
     workloads: tuple[Workload, ...]
     arms: tuple[str, ...]
     repeats: int
-    minutes_per_model: float
+    minutes_per_phase: float
     threads: int
     scale_texts: int
     warm_up_texts: dict[str, int]
@@ -75,80 +75,79 @@ class Session:
             self._run_model(model)
 
     def _run_model(self, model: str) -> None:
-        folder = checkpoint(model)
+        """One phase for each kind of text, as the peers' best settings differ between them."""
+        for kind in dict.fromkeys(workload.kind for workload in self._options.workloads):
+            self._run_phase(model, kind)
+
+    def _run_phase(self, model: str, kind: TextKind) -> None:
+        """Start all arms, run the workloads with this kind of text, end all arms."""
         with contextlib.ExitStack() as opened:
             arms: dict[str, Arm] = {}
             # In this order: the peers' chunk comes from the sweep of the pipeline.
             for names in (ALL_IN_PROCESS_ARMS, HTTP_ARMS):
                 for name in [name for name in self._options.arms if name in names]:
-                    if arm := self._start(model, name, folder):
+                    if arm := self._start(model, kind, name):
                         opened.callback(arm.close)
                         arms[name] = arm
-                        self._warm_up(model, name, arms)
                 if names is ALL_IN_PROCESS_ARMS and isinstance(pipeline := arms.get("pipeline"), InProcessArm):
-                    self._sweep(model, pipeline)
+                    self._sweep(model, kind, pipeline)
             limit: InProcessArm | None = None
-            if "engine" in arms:
-                limit = InProcessArm("limit", folder, self._options.threads, self._log(model, "limit"))
+            if "engine" in arms and kind == "tweets":
+                limit = InProcessArm("limit", checkpoint(model), self._options.threads, self._log(model, "limit"))
                 opened.callback(limit.close)
-            self._run_rounds(model, arms, limit)
-            if model == "bundled" and isinstance(engine := arms.get("engine"), InProcessArm):
+            self._run_rounds(model, kind, arms, limit)
+            if model == "bundled" and kind == "tweets" and isinstance(engine := arms.get("engine"), InProcessArm):
                 self._run_extras(engine, arms.get(INT8_ARM))
 
-    def _start(self, model: str, name: str, folder: Path) -> Arm | None:
-        """Start an arm; None, with the reason kept, if it cannot be."""
-        tell(f"{model}: starting {name}")
-        log, threads = self._log(model, name), self._options.threads
+    def _start(self, model: str, kind: TextKind, name: str) -> Arm | None:
+        """Start an arm and warm it up; None, with the reason kept, if that fails."""
+        tell(f"{model}, {kind}: starting {name}")
+        log, threads, folder = self._log(model, name), self._options.threads, checkpoint(model)
         try:
             if name in ALL_IN_PROCESS_ARMS:
-                return InProcessArm(name, folder, threads, log)
+                return self._warmed_up(InProcessArm(name, folder, threads, log), model, kind)
             if not SERVERS[name].is_installed():
                 raise ArmError(f"{name} is not installed; `python -m bench.setup {name}` says why")
-            tuning = self._tuning(model, name)
+            tuning = self._tuning(model, kind, name)
             if name != "service":
-                self._record.tunings.setdefault(model, {})[name] = asdict(tuning)
-            return HttpArm(SERVERS[name], folder, threads, tuning, log)
+                self._record.tunings.setdefault(model, {})[f"{name}, {kind}"] = asdict(tuning)
+            return self._warmed_up(HttpArm(SERVERS[name], folder, threads, tuning, log), model, kind)
         except ArmError as error:
             self._fail(model, name, error)
             return None
 
-    def _warm_up(self, model: str, name: str, arms: dict[str, Arm]) -> None:
-        """Both kinds of text and both sizes of request, so that nothing is compiled, loaded or grown later."""
-        count = self._options.warm_up_texts[model]
-        texts = mixed_texts(self._tweets, count, checkpoint(model) / "tokenizer.json")
+    def _warmed_up(self, arm: Arm, model: str, kind: TextKind) -> Arm:
+        """The arm after both sizes of request, so that nothing is compiled, loaded or grown later."""
+        texts = self._texts(model, kind, self._options.warm_up_texts[model])
         try:
-            arms[name].measure([texts[start : start + 100] for start in range(0, count, 100)], 4)
-            arms[name].measure([[text] for text in texts[:64]], 64)
-        except ArmError as error:
-            self._fail(model, name, error)
-            del arms[name]
+            arm.measure([texts[start : start + 100] for start in range(0, len(texts), 100)], 4)
+            if kind == "tweets":
+                arm.measure([[text] for text in texts[:64]], 64)
+        except ArmError:
+            arm.close()
+            raise
+        return arm
 
-    def _sweep(self, model: str, pipeline: InProcessArm) -> None:
-        for kind in dict.fromkeys(workload.kind for workload in self._options.workloads):
-            texts = self._texts(model, kind, self._options.warm_up_texts[model])
-            curve = sweep_pipeline(pipeline, texts)
-            tell(
-                f"{model}: pipeline on {kind}: " + ", ".join(f"{size}: {speed:.1f}/s" for size, speed in curve.items())
-            )
-            self._record.sweeps.setdefault(model, {})[kind] = {str(size): speed for size, speed in curve.items()}
+    def _sweep(self, model: str, kind: TextKind, pipeline: InProcessArm) -> None:
+        curve = sweep_pipeline(pipeline, self._texts(model, kind, self._options.warm_up_texts[model]))
+        tell(f"pipeline by batch size: {', '.join(f'{size}: {speed:.1f}/s' for size, speed in curve.items())}")
+        self._record.sweeps.setdefault(model, {})[kind] = {str(size): speed for size, speed in curve.items()}
+        pipeline.batch_size = max(curve, key=lambda size: curve[size])
 
-    def _best_batch_size(self, model: str, kinds: Iterable[str]) -> int:
-        """The batch size of the highest geometric mean over these kinds of text."""
-        curves = [self._record.sweeps[model][kind] for kind in kinds]
-        return max(BATCH_SIZES, key=lambda size: math.prod(curve[str(size)] for curve in curves))
+    def _tuning(self, model: str, kind: TextKind, name: str) -> Tuning:
+        """A peer's settings. Those that run our model code get the chunk that the sweep found best."""
+        tuning = read_tuned(model, kind, name)
+        curve = self._record.sweeps.get(model, {}).get(kind)
+        if not curve or name == "infinity":
+            return tuning
+        return replace(tuning, chunk_size=int(max(curve, key=lambda size: curve[size])))
 
-    def _tuning(self, model: str, name: str) -> Tuning:
-        tuning = read_tuned(model, name)
-        sweeps = self._record.sweeps.get(model)
-        if sweeps and name != "infinity":
-            return replace(tuning, chunk_size=self._best_batch_size(model, sweeps))
-        return tuning
-
-    def _run_rounds(self, model: str, arms: dict[str, Arm], limit: InProcessArm | None) -> None:
-        deadline = time.monotonic() + 60 * self._options.minutes_per_model
+    def _run_rounds(self, model: str, kind: TextKind, arms: dict[str, Arm], limit: InProcessArm | None) -> None:
+        deadline = time.monotonic() + 60 * self._options.minutes_per_phase
+        workloads = [workload for workload in self._options.workloads if workload.kind == kind]
         took_s: dict[str, float] = {}
         for repeat in range(self._options.repeats):
-            for workload in self._options.workloads:
+            for workload in workloads:
                 started_at = time.monotonic()
                 if repeat and started_at + took_s[workload.name] > deadline:
                     tell(f"{model}: no time left for round {repeat + 1} of {workload.name}")
@@ -168,8 +167,6 @@ class Session:
             if workload.name not in WORKLOADS_OF.get(name, (workload.name,)):
                 continue
             arm = arms[name]
-            if name == "pipeline" and isinstance(arm, InProcessArm):
-                arm.batch_size = self._best_batch_size(model, [workload.kind])
             part = requests[: max(1, round(len(requests) * SERIAL_SHARE))] if name in SERIAL_ARMS else requests
             try:
                 measured = arm.measure(part, workload.clients)

@@ -1,13 +1,14 @@
 """Finds each peer's batching settings for this machine: `python -m bench.tune [PEER ...]`.
 
-One setting serves all workloads, as in a deployment, so a candidate is judged by the geometric mean of its texts per
-second over tweets as 100-text requests, tweets as single-text requests, and mixed lengths. The best go to
+Settings are per model and kind of text. On tweets a candidate is judged by the geometric mean of its texts per second
+over 100-text requests and single-text requests, on mixed lengths by 100-text requests. The best go to
 `peers/tuned.json`, which the bench reads. Settings are tried one after the other, each from the best so far.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import statistics
 from dataclasses import replace
@@ -19,11 +20,11 @@ from bench.servers import PEER_NAMES, SERVERS
 from bench.session import tell
 from bench.texts import DEFAULT_TEXTS, mixed_texts, read_labelled, tweet_texts
 from bench.tuning import Tuning, write_tuned
-from bench.workloads import WORKLOADS
+from bench.workloads import WORKLOADS, TextKind
 
 OF_REQUESTS: dict[str, tuple[Any, ...]] = {"max_requests": (8, 64), "wait_ms": (5,)}
 CANDIDATES: dict[str, dict[str, tuple[Any, ...]]] = {
-    "infinity": {"chunk_size": (8, 32, 64), "is_compiled": (True,)},
+    "infinity": {"chunk_size": (4, 8, 32), "is_compiled": (True,)},
     "litserve": OF_REQUESTS,
     "mosec": OF_REQUESTS,
     "bentoml": {"max_requests": (8, 64)},
@@ -31,25 +32,27 @@ CANDIDATES: dict[str, dict[str, tuple[Any, ...]]] = {
 }
 """Values besides the default. The chunk of the peers that run our model code comes from the sweep of each run."""
 
-NUM_TEXTS = {"bundled": {"tweets-8x100": 400, "tweets-64x1": 192, "mixed-8x100": 200}}
-NUM_TEXTS["roberta-base"] = {"tweets-8x100": 200, "tweets-64x1": 96, "mixed-8x100": 100}
+NUM_TEXTS: dict[str, dict[TextKind, dict[str, int]]] = {
+    "bundled": {"tweets": {"tweets-8x100": 400, "tweets-64x1": 192}, "mixed": {"mixed-8x100": 200}},
+    "roberta-base": {"tweets": {"tweets-8x100": 200, "tweets-64x1": 96}, "mixed": {"mixed-8x100": 100}},
+}
+"""Texts per trial, by model, kind of text and workload."""
 
 
-def score(model: str, peer: str, tuning: Tuning, threads: int) -> float:
+def score(model: str, kind: TextKind, peer: str, tuning: Tuning, threads: int) -> float:
     """Texts per second of a peer with these settings; 0 if it fails."""
-    folder = checkpoint(model)
+    tokenizer_file = checkpoint(model) / "tokenizer.json"
     tweets = [labelled.text for labelled in read_labelled(DEFAULT_TEXTS)]
     speeds = []
     try:
-        arm = HttpArm(SERVERS[peer], folder, threads, tuning, CACHE / f"tune-{model}-{peer}.log")
+        arm = HttpArm(SERVERS[peer], checkpoint(model), threads, tuning, CACHE / f"tune-{model}-{peer}.log")
     except ArmError as error:
         tell(str(error))
         return 0.0
     try:
-        for name, count in NUM_TEXTS[model].items():
+        for name, count in NUM_TEXTS[model][kind].items():
             workload = WORKLOADS[name]
-            is_mixed = workload.kind == "mixed"
-            texts = mixed_texts(tweets, count, folder / "tokenizer.json") if is_mixed else tweet_texts(tweets, count)
+            texts = mixed_texts(tweets, count, tokenizer_file) if kind == "mixed" else tweet_texts(tweets, count)
             requests = workload.requests(texts)
             # Once unmeasured, a part of it: what is compiled or grown for a shape is so for all that follow.
             arm.measure(requests[: max(1, len(requests) // 2)], workload.clients)
@@ -62,15 +65,15 @@ def score(model: str, peer: str, tuning: Tuning, threads: int) -> float:
     return statistics.geometric_mean(speeds)
 
 
-def tune(model: str, peer: str, threads: int) -> Tuning:
+def tune(model: str, kind: TextKind, peer: str, threads: int) -> Tuning:
     """The best settings found for a peer, one setting after the other."""
-    best, best_score = Tuning(), score(model, peer, Tuning(), threads)
-    tell(f"{model} {peer} {best}: {best_score:.1f}")
+    best, best_score = Tuning(), score(model, kind, peer, Tuning(), threads)
+    tell(f"{model} {kind} {peer} {best}: {best_score:.1f}")
     for name, values in CANDIDATES[peer].items():
         for value in values:
             candidate = replace(best, **{name: value})
-            candidate_score = score(model, peer, candidate, threads)
-            tell(f"{model} {peer} {candidate}: {candidate_score:.1f}")
+            candidate_score = score(model, kind, peer, candidate, threads)
+            tell(f"{model} {kind} {peer} {candidate}: {candidate_score:.1f}")
             if candidate_score > best_score:
                 best, best_score = candidate, candidate_score
     return best
@@ -80,10 +83,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("peers", nargs="*", default=PEER_NAMES, metavar="PEER", help=", ".join(PEER_NAMES))
     parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
+    parser.add_argument("--kinds", nargs="+", choices=("tweets", "mixed"), default=("tweets", "mixed"))
     args = parser.parse_args()
-    for model in args.models:
-        for peer in args.peers:
-            write_tuned(model, peer, tune(model, peer, os.cpu_count() or 1))
+    for model, kind, peer in itertools.product(args.models, args.kinds, args.peers):
+        write_tuned(model, kind, peer, tune(model, kind, peer, os.cpu_count() or 1))
 
 
 if __name__ == "__main__":

@@ -27,16 +27,20 @@ class Tuning:
     is_compiled: bool = False
 
 
-def read_tuned(model: str, peer: str) -> Tuning:
-    """The settings kept for a peer and model, or the defaults."""
-    return Tuning(**_read().get(model, {}).get(peer, {}))
+def read_tuned(model: str, kind: str, peer: str) -> Tuning:
+    """The settings kept for a peer with a model on a kind of text, or the defaults."""
+    return Tuning(**_read().get(_key(model, kind), {}).get(peer, {}))
 
 
-def write_tuned(model: str, peer: str, tuning: Tuning) -> None:
-    """Keep a peer's settings for a model."""
+def write_tuned(model: str, kind: str, peer: str, tuning: Tuning) -> None:
+    """Keep a peer's settings for a model and kind of text."""
     tuned = _read()
-    tuned.setdefault(model, {})[peer] = asdict(tuning)
+    tuned.setdefault(_key(model, kind), {})[peer] = asdict(tuning)
     TUNED_FILE.write_text(json.dumps(tuned, indent=2) + "\n")
+
+
+def _key(model: str, kind: str) -> str:
+    return f"{model}, {kind}"
 
 
 def _read() -> dict[str, dict[str, dict[str, Any]]]:

@@ -45,7 +45,7 @@ WORKLOADS = {
     workload.name: workload
     for workload in (
         Workload("tweets-8x100", 8, 100, "tweets", MappingProxyType({"bundled": 1600, "roberta-base": 800})),
-        Workload("tweets-64x1", 64, 1, "tweets", MappingProxyType({"bundled": 960, "roberta-base": 256})),
+        Workload("tweets-64x1", 64, 1, "tweets", MappingProxyType({"bundled": 640, "roberta-base": 256})),
         Workload("mixed-8x100", 8, 100, "mixed", MappingProxyType({"bundled": 800, "roberta-base": 400})),
         Workload("trickle", 1, 1, "tweets", MappingProxyType({"bundled": 64, "roberta-base": 32})),
     )
