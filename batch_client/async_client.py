@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from batch_client.batching import split_into_batches
 from batch_client.delivery import Delivery
-from batch_client.errors import TextsFailedError
+from batch_client.errors import TextsFailedError, UnavailableError
 from batch_client.options import Options
 from batch_client.outcomes import Failure, Outcome, Prediction
 from batch_client.transport import Transport
@@ -74,6 +74,16 @@ class AsyncClient:
             ServiceError: the service is not to be reached or refuses the text.
         """
         return await self._delivery.persist(lambda: self._transport.classify_single(text.strip()))
+
+    async def check(self, patience_s: float) -> None:
+        """See whether the service is there. Raises ServiceError if it does not answer within `patience_s`."""
+        try:
+            async with asyncio.timeout(patience_s):
+                await self.stats()
+        except TimeoutError:
+            raise UnavailableError(
+                f"{self.options.url} has not answered for {patience_s:g} s; is the service running at this address?"
+            ) from None
 
     async def stats(self) -> ServiceStats:
         """The service's own counters. Raises ServiceError."""

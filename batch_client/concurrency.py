@@ -18,12 +18,12 @@ _ROUNDS_AT_REST = 10
 class AdaptiveLimit:
     """A limit on concurrency that finds its own level.
 
-    Starts at 2 and doubles while each doubling brings more texts per second, then goes on in steps of one; a step that
+    Begins at `start` and doubles while each doubling brings more texts per second, then goes on in steps of one; a step that
     does not help is taken back. `clock` gives seconds.
     """
 
-    def __init__(self, maximum: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self.limit = min(2, maximum)
+    def __init__(self, maximum: int, start: int = 2, clock: Callable[[], float] = time.monotonic) -> None:
+        self.limit = min(start, maximum)
         self._maximum = maximum
         self._clock = clock
         self._in_flight = 0

@@ -35,7 +35,7 @@ class Delivery:
     """Delivers requests. One object serves all requests of a client, so that they know of each other's answers."""
 
     def __init__(self, transport: Transport, options: Options) -> None:
-        self.limit = AdaptiveLimit(options.max_concurrency)
+        self.limit = AdaptiveLimit(options.max_concurrency, options.start_concurrency)
         self.num_retries = 0
         self._transport = transport
         self._options = options

@@ -23,6 +23,8 @@ class Options:
     """Texts of one request, together, in UTF-8. Bounds the memory of the requests in flight."""
     max_concurrency: int = 32
     """Requests in flight at most; how many there are is found out while running."""
+    start_concurrency: int = 2
+    """Requests in flight at first."""
     timeout_s: float = 60.0
     """For one attempt, from connecting to the last byte."""
     patience_s: float = 600.0
@@ -39,6 +41,7 @@ class Options:
         _check("max_length", self.max_length, 50, 1024)
         _check("texts_per_request", self.texts_per_request, 1, 100)
         _check("max_concurrency", self.max_concurrency, 1, 1024)
+        _check("start_concurrency", self.start_concurrency, 1, 1024)
         _check("attempts", self.attempts, 1, 100)
         for name in ("timeout_s", "patience_s", "backoff_s", "max_backoff_s", "bytes_per_request"):
             if getattr(self, name) <= 0:

@@ -1,0 +1,39 @@
+"""What every input format offers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+Row: TypeAlias = dict[str, Any]
+"""One row: values by the name of their column."""
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How to read a file. None means: find out."""
+
+    format: str | None = None
+    encoding: str | None = None
+    has_header: bool = True
+    """Whether the first line of CSV or TSV names the columns; if not, they are named 1, 2, 3 and so on."""
+    has_quotes: bool | None = None
+    """Whether quotes enclose cells (usual in CSV) or are ordinary characters (usual in TSV)."""
+
+
+class Reader(Protocol):
+    """A file that can be read as often as needed, in bounded memory.
+
+    Its methods raise InputError for a file that is not what it should be.
+    """
+
+    path: Path
+    columns: list[str]
+
+    def rows(self) -> Iterator[Row]:
+        """All rows, in order."""
+
+    def values(self, column: str) -> Iterator[Any]:
+        """The values of one column, in the order of the rows; None where a row has none."""

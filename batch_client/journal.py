@@ -1,0 +1,220 @@
+"""What survives a crash: the outcomes so far, and how far they are known to be on the disk.
+
+A run that writes `scored.csv` works in the folder `scored.csv.partial`:
+
+    job.json          what is being done; resuming something else is refused
+    outcomes.jsonl    one line per row, in order
+    journal.jsonl     checkpoints: that many rows and bytes of outcomes.jsonl are on the disk
+    lock              held while a run works here
+
+Whatever outcomes.jsonl holds beyond the last checkpoint is cut off on resuming. The result is encoded from the outcomes
+only at the end, so that it does not depend on where a run was interrupted, in any format.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from batch_client.errors import OutputError
+from batch_client.outcomes import Failure, Outcome, Prediction
+
+_SECONDS_BETWEEN_CHECKPOINTS = 1.0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """So many rows, of which so many failed, and bytes of outcomes were on the disk at `time_s` (Unix time).
+
+    `is_start` marks where a run began or resumed: the time before it is not working time. `is_finished` says that the
+    result was complete.
+    """
+
+    num_rows: int
+    num_failed: int
+    num_bytes: int
+    time_s: float
+    concurrency: int = 0
+    is_start: bool = False
+    is_finished: bool = False
+
+
+class Journal:
+    """The outcomes of one job, in the folder `folder`. Use `open_journal`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._outcomes_path = folder / "outcomes.jsonl"
+        self._journal_path = folder / "journal.jsonl"
+        last = self._truncate_to_last_checkpoint()
+        self.num_rows, self.num_failed = last.num_rows, last.num_failed
+        self.is_finished = last.is_finished
+        self._outcomes = self._outcomes_path.open("ab")
+        self._journal = self._journal_path.open("ab")
+        self._concurrency = 0
+        self._next_checkpoint = time.monotonic() + _SECONDS_BETWEEN_CHECKPOINTS
+        if not self.is_finished:
+            self.checkpoint(is_start=True)
+
+    def append(self, outcomes: Iterable[Outcome], concurrency: int) -> None:
+        """Add the outcomes of the next rows. They are safe after the next checkpoint, a second later at most."""
+        for outcome in outcomes:
+            self._outcomes.write(_encode(outcome))
+            self.num_rows += 1
+            self.num_failed += isinstance(outcome, Failure)
+        self._concurrency = concurrency
+        if time.monotonic() >= self._next_checkpoint:
+            self.checkpoint()
+
+    def checkpoint(self, is_start: bool = False, is_finished: bool = False) -> None:
+        """Make all that was appended safe."""
+        _sync(self._outcomes)
+        num_bytes = self._outcomes.tell()
+        point = Checkpoint(
+            self.num_rows, self.num_failed, num_bytes, time.time(), self._concurrency, is_start, is_finished
+        )
+        self._journal.write(json.dumps(asdict(point)).encode() + b"\n")
+        _sync(self._journal)
+        self._next_checkpoint = time.monotonic() + _SECONDS_BETWEEN_CHECKPOINTS
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """All outcomes up to the last checkpoint, in the order of the rows."""
+        with self._outcomes_path.open("rb") as file:
+            yield from map(_decode, file)
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """All checkpoints, oldest first."""
+        return _read_checkpoints(self._journal_path)
+
+    def close(self) -> None:
+        """Close the files. What was not checkpointed may be lost."""
+        self._outcomes.close()
+        self._journal.close()
+
+    def _truncate_to_last_checkpoint(self) -> Checkpoint:
+        """Cut off what is not known to be whole: a torn line of the journal, outcomes beyond the last checkpoint."""
+        self._outcomes_path.touch()
+        self._journal_path.touch()
+        _sync_folder(self.folder)
+        points = self.checkpoints()
+        with self._journal_path.open("r+b") as journal:
+            journal.truncate(sum(len(line) for line in journal if line.endswith(b"\n")))
+        last = points[-1] if points else Checkpoint(0, 0, 0, 0.0)
+        os.truncate(self._outcomes_path, last.num_bytes)
+        return last
+
+
+@contextmanager
+def open_journal(folder: Path, job: Mapping[str, Any]) -> Iterator[Journal]:
+    """The journal of a job that is described by `job` (JSON), new or as it was left.
+
+    Raises:
+        OutputError: the folder holds another job, or another run is working in it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder):
+        _check_same_job(folder, job)
+        journal = Journal(folder)
+        try:
+            yield journal
+        finally:
+            journal.close()
+
+
+def num_rows_done(folder: Path) -> int:
+    """Rows that an unfinished run left in `folder`; 0 if there is none."""
+    points = _read_checkpoints(folder / "journal.jsonl")
+    return points[-1].num_rows if points else 0
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a run in `folder` was killed when only the tidying up was left."""
+    points = _read_checkpoints(folder / "journal.jsonl")
+    return bool(points) and points[-1].is_finished
+
+
+def discard(folder: Path) -> None:
+    """Remove what an unfinished run left, if anything. Raises OutputError if a run is working there."""
+    if folder.exists():
+        with _locked(folder):
+            shutil.rmtree(folder)
+
+
+def _read_checkpoints(path: Path) -> list[Checkpoint]:
+    if not path.exists():
+        return []
+    with path.open("rb") as file:
+        return [Checkpoint(**json.loads(line)) for line in file if line.endswith(b"\n")]
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OutputError(f"another run is working in {folder}; wait for it or choose another --out") from None
+        yield
+
+
+def _check_same_job(folder: Path, job: Mapping[str, Any]) -> None:
+    path = folder / "job.json"
+    if not path.exists():
+        write_atomically(path, json.dumps(job, indent=1).encode())
+        return
+    begun = json.loads(path.read_bytes())
+    changed = [name for name in job if job[name] != begun.get(name)]
+    if changed:
+        raise OutputError(
+            f"{folder} holds an unfinished run with another {' and '.join(changed)}; "
+            "repeat that run's command to resume it, or pass --start-over to discard it"
+        )
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file that is under its name either not at all or whole, also after a power failure."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        file.write(content)
+        _sync(file)
+    replace(partial, path)
+
+
+def replace(source: Path, target: Path) -> None:
+    """Give a file that is whole on the disk its final name, durably."""
+    source.replace(target)
+    _sync_folder(target.parent)
+
+
+def _sync(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _encode(outcome: Outcome) -> bytes:
+    if isinstance(outcome, Failure):
+        fields: list[Any] = [outcome.kind, outcome.reason]
+    else:
+        fields = [outcome.sentiment, outcome.confidence, outcome.token_count, outcome.truncated, outcome.scores]
+    return json.dumps(fields).encode() + b"\n"
+
+
+def _decode(line: bytes) -> Outcome:
+    fields = json.loads(line)
+    return Failure(*fields) if len(fields) == 2 else Prediction(*fields)

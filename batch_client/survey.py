@@ -1,0 +1,59 @@
+"""Reading the whole input once before anything is sent: a file that breaks off midway costs no request."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from batch_client.errors import InputError
+from batch_client.formats.opened import readable
+from batch_client.formats.source import Reader
+from batch_client.outcomes import Failure
+from batch_client.texts import check_text
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What an input holds. `unsendable` counts the rows that no request is made for, by kind of failure."""
+
+    num_rows: int
+    unsendable: Mapping[str, int]
+    text_column: str
+    sha256: str
+
+    @property
+    def num_sendable(self) -> int:
+        """Rows that the service is to be asked about."""
+        return self.num_rows - sum(self.unsendable.values())
+
+
+def take_survey(reader: Reader, text_column: str | None) -> Survey:
+    """Read all rows of the input. Without `text_column`, its only column is taken.
+
+    Raises:
+        InputError: the input is not sound, or does not have the column.
+    """
+    column = _choose_column(reader, text_column)
+    unsendable: Counter[str] = Counter()
+    num_rows = 0
+    for value in reader.values(column):
+        num_rows += 1
+        checked = check_text(value)
+        if isinstance(checked, Failure):
+            unsendable[checked.kind] += 1
+    with readable(reader.path), reader.path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return Survey(num_rows, unsendable, column, sha256)
+
+
+def _choose_column(reader: Reader, text_column: str | None) -> str:
+    names = ", ".join(repr(name) for name in reader.columns)
+    if text_column is None:
+        if len(reader.columns) == 1:
+            return reader.columns[0]
+        raise InputError(f"say which column holds the texts with --text-column; {reader.path} has {names or 'none'}")
+    if text_column not in reader.columns:
+        raise InputError(f"{reader.path} has no column {text_column!r}; it has {names or 'none'}")
+    return text_column
