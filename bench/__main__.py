@@ -5,10 +5,10 @@ $ python -m bench --quick                           # a minute or two, to see th
 $ python -m bench --arms engine naive --models bundled --workloads tweets-8x100
 
 How: every arm is a process tree of its own, started before the first measurement, warmed up, and stopped (SIGSTOP)
-whenever it is not the one that is measured; all are started anew for each model and kind of text. The arms take turns on
-each workload, A B C A B C, and medians over the rounds count. All use the same weights, texts, float32 and number of
-threads. Over HTTP the load comes from a further process with its bodies ready. Progress goes to standard error; the last
-line on standard output is one JSON object.
+whenever it is not the one that is measured; all are started anew for each model and kind of text. The arms take turns
+on each workload, A B C A B C, and medians over the rounds count. All use the same weights, texts, float32 and number
+of threads. Over HTTP the load comes from a further process with its bodies ready. Progress goes to standard error; the
+last line on standard output is one JSON object.
 """
 
 from __future__ import annotations

@@ -31,12 +31,13 @@ the last one is answered. Over HTTP the load comes from a process of its own on 
   pipeline at the batch size that the sweep below found best for the kind of text. These two answer one request after
   the other, so they get the first {SERIAL_SHARE:.0%} of the requests; their latencies include the wait for their turn.
 - `service` is our chute on the SDK's own server. The other servers have one model process each and their batching on.
-  Infinity's is its own classifier; the others run one common piece of model code (`peers/common/classifier.py`, chunks
-  padded to the longest) behind their own batching of requests. Their chunk is
-  the pipeline's best on the kind of text at hand, from the sweep of the same run, and their other settings come from
-  `python -m bench.tune`, which tries a few values of each: servers are started anew, at their best, for tweets and for
-  mixed lengths. Our service has the same settings everywhere. All take a list of texts per request, so a request of
-  100 texts is one request to all of them, and a single text a list of one (`/analyze-single` for the service).
+  Infinity runs transformers' pipeline on batches that it sorts by length; the others run one common piece of model code
+  (`peers/common/classifier.py`, chunks padded to the longest) behind their own batching of requests. The chunk, or
+  Infinity's batch size, is the pipeline's best on the kind of text at hand, from the sweep of the same run; so servers
+  are started anew, each at its best, for tweets and for mixed lengths. Our service has the same settings everywhere.
+  What else can be set was tried with `python -m bench.tune` and is in the tables. All take a list of texts per request,
+  so a request of 100 texts is one request to all of them, and a single text a list of one (`/analyze-single` for the
+  service).
 - Latencies are of whole requests. Memory is the highest resident memory of the process tree.
 - RoBERTa-base has random weights, whose labels are near ties: the agreement of labels says little there.
 """

@@ -135,10 +135,10 @@ class Session:
         pipeline.batch_size = max(curve, key=lambda size: curve[size])
 
     def _tuning(self, model: str, kind: TextKind, name: str) -> Tuning:
-        """A peer's settings. Those that run our model code get the chunk that the sweep found best."""
+        """A peer's settings. The chunk is what the sweep found best: Infinity, too, runs transformers' pipeline."""
         tuning = read_tuned(model, kind, name)
         curve = self._record.sweeps.get(model, {}).get(kind)
-        if not curve or name == "infinity":
+        if not curve:
             return tuning
         return replace(tuning, chunk_size=int(max(curve, key=lambda size: curve[size])))
 

@@ -24,13 +24,13 @@ from bench.workloads import WORKLOADS, TextKind
 
 OF_REQUESTS: dict[str, tuple[Any, ...]] = {"max_requests": (8, 64), "wait_ms": (5,)}
 CANDIDATES: dict[str, dict[str, tuple[Any, ...]]] = {
-    "infinity": {"chunk_size": (4, 8, 32), "is_compiled": (True,)},
+    "infinity": {"is_compiled": (True,)},
     "litserve": OF_REQUESTS,
     "mosec": OF_REQUESTS,
     "bentoml": {"max_requests": (8, 64)},
     "ray-serve": OF_REQUESTS,
 }
-"""Values besides the default. The chunk of the peers that run our model code comes from the sweep of each run."""
+"""Values besides the default. The chunk comes from the sweep of each run."""
 
 NUM_TEXTS: dict[str, dict[TextKind, dict[str, int]]] = {
     "bundled": {"tweets": {"tweets-8x100": 400, "tweets-64x1": 192}, "mixed": {"mixed-8x100": 200}},
