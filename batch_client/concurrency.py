@@ -18,8 +18,8 @@ _ROUNDS_AT_REST = 10
 class AdaptiveLimit:
     """A limit on concurrency that finds its own level.
 
-    Begins at `start` and doubles while each doubling brings more texts per second, then goes on in steps of one; a step that
-    does not help is taken back. `clock` gives seconds.
+    Begins at `start` and doubles while each doubling brings more texts per second, then goes on in steps of one; a step
+    that does not help is taken back. `clock` gives seconds.
     """
 
     def __init__(self, maximum: int, start: int = 2, clock: Callable[[], float] = time.monotonic) -> None:

@@ -1,0 +1,57 @@
+"""The page that people look at instead of the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from batch_client.formats.source import Reader
+from batch_client.journal import Journal, write_atomically
+from batch_client.report import charts
+from batch_client.report.groups import Groups
+from batch_client.report.tally import NUM_BINS, Tally
+from batch_client.report.throughput import Throughput, measure_throughput
+
+
+def write_report(path: Path, reader: Reader, text_column: str, group_column: str | None, journal: Journal) -> None:
+    """Write one self-contained page about all rows, whole or not at all. `group_column` adds a chart by its values."""
+    tally = Tally(Groups(group_column) if group_column else None)
+    for row, outcome in zip(reader.rows(), journal.outcomes(), strict=True):
+        tally.add(row.get(text_column), outcome, row.get(group_column) if group_column else None)
+    page = render(tally, measure_throughput(journal.checkpoints()), reader.path.name)
+    write_atomically(path, page.encode())
+
+
+def render(tally: Tally, throughput: Throughput, name: str) -> str:
+    """The page as HTML; `name` is the input's."""
+    environment = Environment(
+        loader=PackageLoader("batch_client.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    first_bin = min((place for bins in tally.confidences.values() for place, n in enumerate(bins) if n), default=0)
+    bins = range(first_bin, NUM_BINS)
+    bin_labels = [f"{place / NUM_BINS:.0%} to {(place + 1) / NUM_BINS:.0%}" for place in bins]
+    stacks = [{sentiment: counts[place] for sentiment, counts in tally.confidences.items()} for place in bins]
+    groups = tally.groups.bars() if tally.groups else []
+    is_dates = bool(tally.groups and tally.groups.is_dates)
+    return environment.get_template("page.html.j2").render(
+        name=name,
+        tally=tally,
+        throughput=throughput,
+        charts=charts,
+        sentiments=sorted(tally.sentiments),
+        sentiment_bars=charts.sentiment_bars(tally.sentiments),
+        confidence_start=f"{first_bin / NUM_BINS:.0%}",
+        confidence_columns=charts.stacked_columns(bin_labels, stacks),
+        group_labels=[label for label, _ in groups],
+        date_columns=charts.stacked_columns([label for label, _ in groups], [counts for _, counts in groups])
+        if is_dates
+        else [],
+        group_bars=[] if is_dates else charts.share_bars(groups),
+        throughput_line=charts.line(throughput.points),
+        throughput_peak=max((rate for _, rate in throughput.points), default=0.0),
+    )
