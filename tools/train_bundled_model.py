@@ -311,7 +311,9 @@ def main() -> None:
 
 
 def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Save under the class name that transformers 4 and 5 both know."""
+    """Save under the class name that transformers 4 and 5 both know, without the truncation used in training."""
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
     tokenizer.save_pretrained(folder)
     config_path = folder / "tokenizer_config.json"
     config = json.loads(config_path.read_text()) | {"tokenizer_class": "PreTrainedTokenizerFast"}

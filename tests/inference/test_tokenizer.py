@@ -38,6 +38,14 @@ def test_what_a_checkpoint_says_of_truncation_and_padding_does_not_count() -> No
     assert (len(short.input_ids), short.is_truncated) == (3, False)
 
 
+def test_a_tokenizer_saved_with_truncation_and_padding_loses_nothing() -> None:
+    saved = AutoTokenizer.from_pretrained(BUNDLED_MODEL_PATH)
+    saved.backend_tokenizer.enable_truncation(10)
+    saved.backend_tokenizer.enable_padding(length=300)
+    texts = ["word " * 100, "word"]
+    assert TextTokenizer(saved).encode(texts, 512) == TOKENIZER.encode(texts, 512)
+
+
 def test_threads_with_different_limits_do_not_disturb_each_other() -> None:
     text = "word " * 300
 
