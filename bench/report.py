@@ -35,9 +35,9 @@ the last one is answered. Over HTTP the load comes from a process of its own on 
   (`peers/common/classifier.py`, chunks padded to the longest) behind their own batching of requests. The chunk, or
   Infinity's batch size, is the pipeline's best on the kind of text at hand, from the sweep of the same run; so servers
   are started anew, each at its best, for tweets and for mixed lengths. Our service has the same settings everywhere.
-  What else can be set was tried with `python -m bench.tune` and is in the tables. All take a list of texts per request,
-  so a request of 100 texts is one request to all of them, and a single text a list of one (`/analyze-single` for the
-  service).
+  The rest of the peers' settings is in the tables; `python -m bench.tune` tries others and keeps the best. All take a
+  list of texts per request, so a request of 100 texts is one request to all of them, and a single text a list of one
+  (`/analyze-single` for the service).
 - Latencies are of whole requests. Memory is the highest resident memory of the process tree.
 - RoBERTa-base has random weights, whose labels are near ties: the agreement of labels says little there.
 """
