@@ -11,7 +11,7 @@ HEIGHT = 150.0
 BAR_PITCH = 26.0
 """From one horizontal bar to the next."""
 _LABEL_WIDTH = 100.0
-_VALUE_WIDTH = 92.0
+_VALUE_WIDTH = 116.0
 
 
 @dataclass(frozen=True)

@@ -73,17 +73,17 @@ def _kill_and_resume(folder: Path, url: str, num_kills: int) -> None:
     _start(folder, url, "again.csv").wait()
     whole_s = time.monotonic() - started
     chance = random.Random()
-    for number in range(num_kills):
+    for _ in range(num_kills):
         process = _start(folder, url, "killed.csv")
-        # Most of a resumed run is still ahead: kills are spread over a whole one, and some hit its last steps.
-        wait_s = chance.uniform(0.0, whole_s * (0.3 if number % 2 else 1.0))
+        # Long enough on average that the kills together spread over a whole run, its last steps included.
+        wait_s = chance.uniform(0.5, 3 * whole_s / num_kills)
         try:
             process.wait(wait_s)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.wait()
         if (folder / "killed.csv").exists():
-            print(f"run {number + 1} came to its end before it was killed")
+            print("this run came to its end before it was killed")
             break
         print(f"killed after {wait_s:.1f} s with {_rows_so_far(folder):,} rows done")
     process = _start(folder, url, "killed.csv")

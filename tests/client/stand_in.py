@@ -102,7 +102,10 @@ class StandIn:
         )
 
     async def _guarded(self, request: web.Request, answer: Any) -> web.StreamResponse:
-        body = json.loads(await request.read())
+        try:
+            body = json.loads(await request.read())
+        except ConnectionError:  # the client was killed
+            return web.Response()
         if refusal := self._refuse_access(request):
             return refusal
         self._in_flight += 1
@@ -112,7 +115,10 @@ class StandIn:
                 self.requests["429"] += 1
                 return self._busy()
             await asyncio.sleep(self.behaviour.delay_s)
-            response = self._refusal(body) or answer(body)
+            if refusal := self._refusal(body):
+                self.requests["refused"] += 1
+                return refusal
+            response = answer(body)
             fault = self._next_fault()
             self.requests[fault or "answered"] += 1
             return await self._with_fault(request, response, fault) if fault else response
@@ -191,18 +197,18 @@ def _abort(request: web.Request) -> None:
 
 
 @contextmanager
-def serving(behaviour: Behaviour | None = None) -> Iterator[tuple[str, StandIn]]:
-    """A stand-in on a free port of loopback, on a thread of its own: its address and itself."""
+def serving(behaviour: Behaviour | None = None, port: int = 0) -> Iterator[tuple[str, StandIn]]:
+    """A stand-in on a port of loopback (0: any free one), on a thread of its own: its address and itself."""
     stand_in = StandIn(behaviour)
     loop = asyncio.new_event_loop()
     runner = web.AppRunner(stand_in.app(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
 
     async def start() -> str:
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", port)
         await site.start()
-        host, port = runner.addresses[0]
-        return f"http://{host}:{port}"
+        host, bound = runner.addresses[0]
+        return f"http://{host}:{bound}"
 
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()

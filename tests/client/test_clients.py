@@ -1,0 +1,84 @@
+import asyncio
+import itertools
+import subprocess
+import sys
+
+import pytest
+
+from batch_client import AsyncClient, Client, Failure, InputError, TextsFailedError
+from tests.client.conftest import FAST, Service
+from tests.client.stand_in import prediction
+
+
+def test_any_number_of_texts_is_split_and_put_together_in_order(service: Service) -> None:
+    texts = [f"text {number}" for number in range(1234)]
+    with Client(service[0], all_scores=True, **FAST) as client:
+        predictions = client.classify(texts)
+    assert [found.confidence for found in predictions] == [prediction(text)["confidence"] for text in texts]
+    assert predictions[0].scores == prediction(texts[0])["scores"]
+    assert service[1].requests["answered"] == 13
+
+
+def test_no_texts_need_no_request(service: Service) -> None:
+    with Client(service[0]) as client:
+        assert client.classify([]) == []
+    assert not service[1].requests
+
+
+def test_classify_says_which_texts_failed_and_keeps_the_others(service: Service) -> None:
+    with Client(service[0], **FAST) as client, pytest.raises(TextsFailedError) as caught:
+        client.classify(["fine", " ", "also fine"])
+    assert caught.value.failures == {1: "the text is blank"}
+    assert caught.value.outcomes[2] != Failure("blank", "the text is blank")
+
+
+def test_a_stream_draws_only_what_it_needs_and_can_be_left(service: Service) -> None:
+    drawn = itertools.count()
+    with Client(service[0], texts_per_request=10, max_concurrency=4, **FAST) as client:
+        outcomes = client.classify_stream(f"text {number}" for number in drawn)
+        assert len(list(itertools.islice(outcomes, 25))) == 25
+        outcomes.close()
+        assert next(drawn) < 200
+
+
+def test_the_sync_client_works_inside_a_running_loop(service: Service) -> None:
+    async def notebook() -> int:
+        with Client(service[0], **FAST) as client:
+            return len(client.classify(["one", "two"]))
+
+    assert asyncio.run(notebook()) == 2
+
+
+def test_an_exception_of_the_source_reaches_the_caller(service: Service) -> None:
+    def texts():  # type: ignore[no-untyped-def]
+        yield "fine"
+        raise ZeroDivisionError
+
+    with Client(service[0], **FAST) as client, pytest.raises(ZeroDivisionError):
+        client.classify(texts())
+
+
+def test_stats_are_typed(service: Service) -> None:
+    async def ask() -> str | None:
+        async with AsyncClient(service[0], **FAST) as client:
+            return (await client.stats()).model
+
+    assert asyncio.run(ask()) == "stand-in"
+
+
+@pytest.mark.parametrize(
+    "options", [{"url": "127.0.0.1:8000"}, {"max_length": 49}, {"timeout_s": 0.0}, {"api_key": "line\nbreak"}]
+)
+def test_options_that_cannot_work_are_refused(options: dict[str, object]) -> None:
+    with pytest.raises(InputError):
+        Client(**{"url": "http://127.0.0.1:8000"} | options)  # type: ignore[arg-type]
+
+
+def test_the_key_does_not_show_in_the_options() -> None:
+    with Client("http://127.0.0.1:8000", api_key="secret-key") as client:
+        assert "secret-key" not in repr(client._client.options)
+
+
+def test_importing_the_package_is_cheap() -> None:
+    code = "import sys, batch_client; print([m for m in ('pyarrow', 'torch', 'jinja2') if m in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

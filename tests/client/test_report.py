@@ -1,0 +1,113 @@
+import csv
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from batch_client.journal import Checkpoint
+from batch_client.outcomes import Failure, Prediction
+from batch_client.report.groups import Groups
+from batch_client.report.page import render
+from batch_client.report.tally import Tally
+from batch_client.report.throughput import measure_throughput
+from tests.client.conftest import Service
+
+ARTEFACTS = Path(__file__).resolve().parents[2] / "build" / "report"
+
+
+def test_examples_are_the_extremes() -> None:
+    tally = Tally()
+    for number in range(1000):
+        tally.add(f"text {number}", Prediction("POSITIVE", 0.4 + number * 0.0005, 5, False))
+    assert [example.row for example in tally.confident["POSITIVE"]] == [1000, 999, 998, 997, 996]
+    assert [example.row for example in tally.doubtful] == [1, 2, 3, 4, 5]
+    assert sum(tally.confidences["POSITIVE"]) == 1000
+
+
+def test_failed_and_truncated_rows_are_counted() -> None:
+    tally = Tally()
+    tally.add(None, Failure("blank", "the text is blank"))
+    tally.add("long", Prediction("NEUTRAL", 1.0, 512, True))
+    assert (tally.num_rows, tally.failures["blank"], tally.num_truncated) == (2, 1, 1)
+
+
+def test_days_become_months_where_they_are_many() -> None:
+    groups = Groups("day")
+    for month in range(1, 13):
+        for day in range(1, 29):
+            groups.add(f"2026-{month:02}-{day:02}T08:00:00", "POSITIVE")
+    groups.add("unknown", "NEGATIVE")
+    assert [label for label, _ in groups.bars()] == ["(empty)", *(f"2026-{month:02}" for month in range(1, 13))]
+
+
+def test_categories_beyond_forty_are_put_together() -> None:
+    groups = Groups("shop")
+    for number in range(100):
+        groups.add(f"shop {number}", "POSITIVE")
+    bars = groups.bars()
+    assert len(bars) == 40
+    assert bars[-1] == ("(other)", {"POSITIVE": 61})
+
+
+def test_throughput_leaves_pauses_out() -> None:
+    points = [
+        Checkpoint(0, 0, 0, 100.0, is_start=True),
+        Checkpoint(50, 0, 0, 101.0),
+        Checkpoint(50, 0, 0, 9000.0, is_start=True),
+        Checkpoint(200, 0, 0, 9002.0),
+    ]
+    throughput = measure_throughput(points)
+    assert list(throughput.points) == [(1.0, 50.0), (3.0, 75.0)]
+    assert throughput.mean == pytest.approx(200 / 3)
+
+
+def test_texts_cannot_break_the_page() -> None:
+    tally = Tally(Groups("<b>"))
+    tally.add("<script>alert(1)</script>\ud800", Prediction('A"><i>', 0.9, 5, False), '"><script>')
+    page = render(tally, measure_throughput([]), "<in>.csv")
+    assert "<script>" not in page
+    page.encode()
+
+
+def test_a_page_without_rows_is_a_page() -> None:
+    assert "<h1>" in render(Tally(), measure_throughput([]), "empty.csv")
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+@pytest.mark.parametrize(("by", "window"), [("day", "1200,1600"), ("shop", "390,1600")])
+def test_the_page_in_a_browser(
+    service: Service, run: Callable[..., Result], tmp_path: Path, by: str, window: str
+) -> None:
+    with (tmp_path / "in.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["day", "shop", "review"])
+        for number in range(2000):
+            text = " " if number % 500 == 0 else "word " * 600 if number == 7 else f"review number {number}"
+            writer.writerow([f"2026-{number % 12 + 1:02}-01", ["Oslo", "Rome & Milan"][number % 2], text])
+    ARTEFACTS.mkdir(parents=True, exist_ok=True)
+    page = ARTEFACTS / f"by-{by}.html"
+    result = run(
+        "score", tmp_path / "in.csv", "--text-column", "review", "--url", service[0], "--out", tmp_path / "out.csv",
+        "--report", page, "--report-by", by,
+    )  # fmt: skip
+    assert result.exit_code == 3, result.stderr
+    screenshot = page.with_suffix(".png")
+    screenshot.unlink(missing_ok=True)
+    browse = ["chromium", "--headless", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={tmp_path / 'profile'}"]
+    if os.geteuid() == 0:
+        browse.append("--no-sandbox")
+    logged = [*browse, "--enable-logging=stderr", f"--window-size={window}"]
+    shot = subprocess.run(
+        [*logged, f"--screenshot={screenshot}", page.as_uri()], capture_output=True, text=True, timeout=90
+    )
+    assert "CONSOLE" not in shot.stderr
+    assert screenshot.stat().st_size > 10_000
+    dom = subprocess.run([*browse, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=90).stdout
+    for chart in ("sentiments", "confidences", "groups"):
+        assert "<rect" in dom.split(f'<section id="{chart}"')[1].split("</section>")[0]
+    assert '<section id="failed"' in dom
+    assert '<section id="truncated"' in dom
