@@ -1,0 +1,50 @@
+"""Compares the client's throughput with that of the bench's load generator, which does little more than the sockets.
+
+    python -m tests.client.measure_throughput --url http://127.0.0.1:8000 --texts 5000 --rounds 3
+
+Both send the same texts in requests of 100, in turn, and the medians of the rounds are compared. The load generator is
+given several numbers of connections and its best counts; the client finds its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import time
+from statistics import median
+
+from batch_client import AsyncClient
+from bench.loadgen import run_load
+from tests.client.measure_volume import TWEETS
+
+CONNECTIONS = (2, 4, 8)
+
+
+async def main() -> None:
+    """Print both rates and their ratio."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--url", required=True)
+    parser.add_argument("--texts", type=int, default=5000)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    texts = [line.split("\t", 1)[1].strip() for line in TWEETS.open(encoding="utf-8")][: arguments.texts]
+    bodies = [json.dumps({"texts": texts[at : at + 100]}).encode() for at in range(0, len(texts), 100)]
+    client_rates: list[float] = []
+    load_rates: dict[int, list[float]] = {connections: [] for connections in CONNECTIONS}
+    for _ in range(arguments.rounds):
+        for connections in CONNECTIONS:
+            result = await run_load(f"{arguments.url}/process-batch", bodies, connections)
+            load_rates[connections].append(len(texts) / result.elapsed_s)
+        async with AsyncClient(arguments.url) as client:
+            started = time.perf_counter()
+            await client.classify(texts)
+            client_rates.append(len(texts) / (time.perf_counter() - started))
+    for connections, rates in load_rates.items():
+        print(f"load generator, {connections} connections: {median(rates):,.0f} texts/s")
+    best = max(median(rates) for rates in load_rates.values())
+    print(f"client: {median(client_rates):,.0f} texts/s, {median(client_rates) / best:.3f} of the best above")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
