@@ -64,8 +64,9 @@ def score_command(
 
     batch-client score reviews.csv --text-column review --url http://127.0.0.1:8000 --out scored.csv
 
-    Killed or stopped, the same command resumes. Exit code 0: every row has an answer; 3: some rows have an error; 1:
-    failure.
+    Killed or stopped, the same command resumes.
+
+    Exit code 0: every row has an answer. 3: some rows have an error. 1: failure.
     """
     with _failures_told():
         if format is not None and format not in INPUT_FORMATS:
@@ -135,8 +136,7 @@ def _describe_plan(job: Job, plan: Plan) -> str:
     num_requests = -(-survey.num_sendable // job.options.texts_per_request)
     lines = [
         f"Would score column {survey.text_column!r} of {job.source or 'standard input'} through {job.options.url}.",
-        f"Rows: {survey.num_rows:,}, of which {survey.num_sendable:,} would be sent, "
-        f"in {num_requests:,} requests or a few more.",
+        f"Rows: {survey.num_rows:,}; to be sent: {survey.num_sendable:,}; requests: {num_requests:,} or a few more.",
         *(f"Rows marked without being sent ({kind}): {number:,}" for kind, number in sorted(survey.unsendable.items())),
         f"Result: {job.out} ({plan.output_format})"
         + (f"; an unfinished run has {plan.num_done:,} rows already and would be resumed." if plan.num_done else "."),

@@ -6,6 +6,8 @@ A run that writes `scored.csv` works in the folder `scored.csv.partial`:
     outcomes.jsonl    one line per row, in order
     journal.jsonl     checkpoints: that many rows and bytes of outcomes.jsonl are on the disk
     lock              held while a run works here
+    input             a copy of standard input, if that is scored
+    result            the result, until it is complete
 
 Whatever outcomes.jsonl holds beyond the last checkpoint is cut off on resuming. The result is encoded from the outcomes
 only at the end, so that it does not depend on where a run was interrupted, in any format.
@@ -13,20 +15,20 @@ only at the end, so that it does not depend on where a run was interrupted, in a
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from batch_client.durable import sync, sync_folder, write_atomically
 from batch_client.errors import OutputError
 from batch_client.outcomes import Failure, Outcome, Prediction
 
+_JOB, _OUTCOMES, _JOURNAL = "job.json", "outcomes.jsonl", "journal.jsonl"
 _SECONDS_BETWEEN_CHECKPOINTS = 1.0
 
 
@@ -52,8 +54,8 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._outcomes_path = folder / "outcomes.jsonl"
-        self._journal_path = folder / "journal.jsonl"
+        self._outcomes_path = folder / _OUTCOMES
+        self._journal_path = folder / _JOURNAL
         last = self._truncate_to_last_checkpoint()
         self.num_rows, self.num_failed = last.num_rows, last.num_failed
         self.is_finished = last.is_finished
@@ -76,13 +78,13 @@ class Journal:
 
     def checkpoint(self, is_start: bool = False, is_finished: bool = False) -> None:
         """Make all that was appended safe."""
-        _sync(self._outcomes)
+        sync(self._outcomes)
         num_bytes = self._outcomes.tell()
         point = Checkpoint(
             self.num_rows, self.num_failed, num_bytes, time.time(), self._concurrency, is_start, is_finished
         )
         self._journal.write(json.dumps(asdict(point)).encode() + b"\n")
-        _sync(self._journal)
+        sync(self._journal)
         self._next_checkpoint = time.monotonic() + _SECONDS_BETWEEN_CHECKPOINTS
 
     def outcomes(self) -> Iterator[Outcome]:
@@ -103,7 +105,7 @@ class Journal:
         """Cut off what is not known to be whole: a torn line of the journal, outcomes beyond the last checkpoint."""
         self._outcomes_path.touch()
         self._journal_path.touch()
-        _sync_folder(self.folder)
+        sync_folder(self.folder)
         points = self.checkpoints()
         with self._journal_path.open("r+b") as journal:
             journal.truncate(sum(len(line) for line in journal if line.endswith(b"\n")))
@@ -114,38 +116,35 @@ class Journal:
 
 @contextmanager
 def open_journal(folder: Path, job: Mapping[str, Any]) -> Iterator[Journal]:
-    """The journal of a job that is described by `job` (JSON), new or as it was left.
+    """The journal of a job that is described by `job` (JSON), new or as it was left. The folder must be locked.
 
     Raises:
-        OutputError: the folder holds another job, or another run is working in it.
+        OutputError: the folder holds another job.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder):
-        _check_same_job(folder, job)
-        journal = Journal(folder)
-        try:
-            yield journal
-        finally:
-            journal.close()
+    _check_same_job(folder, job)
+    journal = Journal(folder)
+    try:
+        yield journal
+    finally:
+        journal.close()
 
 
 def num_rows_done(folder: Path) -> int:
     """Rows that an unfinished run left in `folder`; 0 if there is none."""
-    points = _read_checkpoints(folder / "journal.jsonl")
+    points = _read_checkpoints(folder / _JOURNAL)
     return points[-1].num_rows if points else 0
 
 
 def is_finished(folder: Path) -> bool:
     """Whether a run in `folder` was killed when only the tidying up was left."""
-    points = _read_checkpoints(folder / "journal.jsonl")
+    points = _read_checkpoints(folder / _JOURNAL)
     return bool(points) and points[-1].is_finished
 
 
 def discard(folder: Path) -> None:
-    """Remove what an unfinished run left, if anything. Raises OutputError if a run is working there."""
-    if folder.exists():
-        with _locked(folder):
-            shutil.rmtree(folder)
+    """Forget an unfinished run, if there is one in the folder, which must be locked."""
+    for name in (_JOURNAL, _OUTCOMES, _JOB):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _read_checkpoints(path: Path) -> list[Checkpoint]:
@@ -155,18 +154,8 @@ def _read_checkpoints(path: Path) -> list[Checkpoint]:
         return [Checkpoint(**json.loads(line)) for line in file if line.endswith(b"\n")]
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OutputError(f"another run is working in {folder}; wait for it or choose another --out") from None
-        yield
-
-
 def _check_same_job(folder: Path, job: Mapping[str, Any]) -> None:
-    path = folder / "job.json"
+    path = folder / _JOB
     if not path.exists():
         write_atomically(path, json.dumps(job, indent=1).encode())
         return
@@ -177,34 +166,6 @@ def _check_same_job(folder: Path, job: Mapping[str, Any]) -> None:
             f"{folder} holds an unfinished run with another {' and '.join(changed)}; "
             "repeat that run's command to resume it, or pass --start-over to discard it"
         )
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file that is under its name either not at all or whole, also after a power failure."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        _sync(file)
-    replace(partial, path)
-
-
-def replace(source: Path, target: Path) -> None:
-    """Give a file that is whole on the disk its final name, durably."""
-    source.replace(target)
-    _sync_folder(target.parent)
-
-
-def _sync(file: IO[bytes]) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _encode(outcome: Outcome) -> bytes:

@@ -18,12 +18,13 @@ from rich.console import Console
 
 from batch_client.async_client import AsyncClient
 from batch_client.columns import PredictionColumns
+from batch_client.durable import locked, replace
 from batch_client.encode import encode
 from batch_client.errors import InputError, OutputError
 from batch_client.formats.detect import detect_output
 from batch_client.formats.readers import open_reader
 from batch_client.formats.source import Reader, ReadOptions
-from batch_client.journal import Journal, discard, is_finished, num_rows_done, open_journal, replace
+from batch_client.journal import Journal, discard, is_finished, num_rows_done, open_journal
 from batch_client.options import Options
 from batch_client.outcomes import Prediction
 from batch_client.progress import Tick, progress_bar
@@ -84,7 +85,7 @@ def plan(job: Job) -> Plan:
     with tempfile.TemporaryDirectory() as folder:
         reader = _open_source(job, Path(folder))
         survey = take_survey(reader, job.text_column)
-        PredictionColumns(job.prefix).check_against(reader.columns)
+        _check_columns(job, reader)
     return Plan(survey, output_format, 0 if job.start_over else num_rows_done(job.folder))
 
 
@@ -98,15 +99,12 @@ def score(job: Job, console: Console) -> Summary:
     """
     started = time.monotonic()
     output_format = _check_out(job)
-    if job.start_over:
-        discard(job.folder)
-    with _disk_faults(job.out):
-        job.folder.mkdir(parents=True, exist_ok=True)
+    with _disk_faults(job.out), locked(job.folder):
+        if job.start_over:
+            discard(job.folder)
         reader = _open_source(job, job.folder)
         survey = take_survey(reader, job.text_column)
-        PredictionColumns(job.prefix).check_against(reader.columns)
-        if job.report_by is not None and job.report_by not in reader.columns:
-            raise InputError(f"{reader.path} has no column {job.report_by!r} to report by")
+        _check_columns(job, reader)
         with open_journal(job.folder, _identity(job, survey)) as journal:
             num_resumed = journal.num_rows
             num_retries = 0
@@ -166,7 +164,18 @@ def _check_out(job: Job) -> str:
         raise OutputError(f"{job.out.parent} is not a folder; create it or choose another --out")
     if job.out.exists() and not job.overwrite and (job.start_over or not is_finished(job.folder)):
         raise OutputError(f"{job.out} exists; pass --overwrite to replace it, or choose another --out")
+    if job.report and not job.report.parent.is_dir():
+        raise OutputError(f"{job.report.parent} is not a folder; create it or choose another --report")
+    if job.report_by and not job.report:
+        raise OutputError("--report-by needs --report, which says where the page goes")
     return output_format
+
+
+def _check_columns(job: Job, reader: Reader) -> None:
+    """Raise InputError if the added columns are in the way of the input's, or there is none to report by."""
+    PredictionColumns(job.prefix).check_against(reader.columns)
+    if job.report_by is not None and job.report_by not in reader.columns:
+        raise InputError(f"{reader.path} has no column {job.report_by!r} to report by")
 
 
 def _open_source(job: Job, folder: Path) -> Reader:

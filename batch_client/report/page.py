@@ -6,8 +6,9 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from batch_client.durable import write_atomically
 from batch_client.formats.source import Reader
-from batch_client.journal import Journal, write_atomically
+from batch_client.journal import Journal
 from batch_client.report import charts
 from batch_client.report.groups import Groups
 from batch_client.report.tally import NUM_BINS, Tally

@@ -28,7 +28,7 @@ def test_a_dry_run_asks_and_writes_nothing(service: Service, run: Run, tmp_path:
     (tmp_path / "in.txt").write_text("good\n\n" + "x" * 10_001 + "\n")
     dry = run("score", tmp_path / "in.txt", "--url", service[0], "--out", tmp_path / "out.csv", "--dry-run")
     assert dry.exit_code == 0
-    assert "Rows: 3, of which 1 would be sent, in 1 requests" in dry.stdout
+    assert "Rows: 3; to be sent: 1; requests: 1 " in dry.stdout
     assert "(blank): 1" in dry.stdout
     assert "(too_long): 1" in dry.stdout
     assert not service[1].requests

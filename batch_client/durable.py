@@ -1,0 +1,54 @@
+"""Writing so that it outlasts a power failure, and keeping other runs out of a folder."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from batch_client.errors import OutputError
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Have `folder`, which is created if need be, to oneself. Raises OutputError if another run is working in it."""
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OutputError(f"another run is working in {folder}; wait for it or choose another --out") from None
+        yield
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file that is under its name either not at all or whole, also after a power failure."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        file.write(content)
+        sync(file)
+    replace(partial, path)
+
+
+def replace(source: Path, target: Path) -> None:
+    """Give a file that is whole on the disk its final name, durably."""
+    source.replace(target)
+    sync_folder(target.parent)
+
+
+def sync(file: IO[bytes]) -> None:
+    """Put on the disk what was written to `file`."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Put on the disk which files `folder` has."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
