@@ -110,6 +110,8 @@ class Journal:
         with self._journal_path.open("r+b") as journal:
             journal.truncate(sum(len(line) for line in journal if line.endswith(b"\n")))
         last = points[-1] if points else Checkpoint(0, 0, 0, 0.0)
+        if self._outcomes_path.stat().st_size < last.num_bytes:
+            raise _damaged(self.folder)
         os.truncate(self._outcomes_path, last.num_bytes)
         return last
 
@@ -150,8 +152,15 @@ def discard(folder: Path) -> None:
 def _read_checkpoints(path: Path) -> list[Checkpoint]:
     if not path.exists():
         return []
-    with path.open("rb") as file:
-        return [Checkpoint(**json.loads(line)) for line in file if line.endswith(b"\n")]
+    try:
+        with path.open("rb") as file:
+            return [Checkpoint(**json.loads(line)) for line in file if line.endswith(b"\n")]
+    except (ValueError, TypeError):
+        raise _damaged(path.parent) from None
+
+
+def _damaged(folder: Path) -> OutputError:
+    return OutputError(f"the unfinished run in {folder} is damaged; pass --start-over to discard it")
 
 
 def _check_same_job(folder: Path, job: Mapping[str, Any]) -> None:
