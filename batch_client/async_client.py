@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from types import TracebackType
@@ -55,12 +56,15 @@ class AsyncClient:
         """`classify_stream` in groups, one per request."""
         batches = split_into_batches(texts, self.options.texts_per_request, self.options.bytes_per_request)
         window: deque[asyncio.Task[list[Outcome]]] = deque()
-        self._delivery.start_patience()
+        self._delivery.excuse(float("inf"))
         try:
             self._fill(window, batches)
             while window:
-                yield await window[0]
+                outcomes = await window[0]
                 window.popleft()
+                given = time.monotonic()
+                yield outcomes
+                self._delivery.excuse(time.monotonic() - given)
                 self._fill(window, batches)
         finally:
             for task in window:

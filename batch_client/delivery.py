@@ -41,9 +41,9 @@ class Delivery:
         self._options = options
         self._last_answer = time.monotonic()
 
-    def start_patience(self) -> None:
-        """Count the service's silence from now on: before a pause in asking, it said nothing because of us."""
-        self._last_answer = time.monotonic()
+    def excuse(self, pause_s: float) -> None:
+        """Do not count so many seconds as the service's silence: it was not asked then."""
+        self._last_answer = min(time.monotonic(), self._last_answer + pause_s)
 
     async def deliver(self, texts: Sequence[str]) -> list[Outcome]:
         """An outcome for each of 1 to 100 checked texts, in order.
@@ -162,5 +162,6 @@ def _reasons_by_text(refusal: RequestRefusedError, num_texts: int) -> dict[int, 
     for problem in refusal.problems:
         match problem.loc:
             case ("texts", int(index), *_) if 0 <= index < num_texts:
-                reasons.setdefault(index, problem.msg)
+                # Its place in the request means nothing to people.
+                reasons.setdefault(index, problem.msg.replace(f"texts[{index}]", "the text"))
     return reasons

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -30,6 +29,7 @@ from batch_client.outcomes import Prediction
 from batch_client.progress import Tick, progress_bar
 from batch_client.survey import Survey, take_survey
 
+_RESULT = "result"
 _PATIENCE_AT_THE_START_S = 15.0
 """A wrong address should show at once, not after the patience that a service in the middle of a run deserves."""
 
@@ -99,7 +99,7 @@ def score(job: Job, console: Console) -> Summary:
     """
     started = time.monotonic()
     output_format = _check_out(job)
-    with _disk_faults(job.out), locked(job.folder):
+    with _disk_faults(job.out), locked(job.folder), _tidied(job.folder):
         if job.start_over:
             discard(job.folder)
         reader = _open_source(job, job.folder)
@@ -112,11 +112,9 @@ def score(job: Job, console: Console) -> Summary:
                 num_retries = _ask(job, reader, survey, journal, console)
                 _write_result(job, reader, survey, journal, output_format)
                 journal.checkpoint(is_finished=True)
-            if (job.folder / "result").exists():
-                replace(job.folder / "result", job.out)
-            summary = Summary(survey.num_rows, journal.num_failed, num_resumed, num_retries, time.monotonic() - started)
-        shutil.rmtree(job.folder)
-    return summary
+            if (job.folder / _RESULT).exists():
+                replace(job.folder / _RESULT, job.out)
+            return Summary(survey.num_rows, journal.num_failed, num_resumed, num_retries, time.monotonic() - started)
 
 
 def _ask(job: Job, reader: Reader, survey: Survey, journal: Journal, console: Console) -> int:
@@ -150,7 +148,7 @@ def _write_result(job: Job, reader: Reader, survey: Survey, journal: Journal, ou
     columns = PredictionColumns(job.prefix, tuple(labels))
     columns.check_against(reader.columns)
     is_packed = job.out.suffix == ".gz"
-    encode(reader, journal.outcomes(), columns, job.folder / "result", output_format, is_packed, job.read.has_header)
+    encode(reader, journal.outcomes(), columns, job.folder / _RESULT, output_format, is_packed, job.read.has_header)
     if job.report:
         from batch_client.report.page import write_report
 
@@ -203,7 +201,18 @@ def _identity(job: Job, survey: Survey) -> dict[str, object]:
     }
 
 
-@contextlib.contextmanager
+@contextmanager
+def _tidied(folder: Path) -> Iterator[None]:
+    """Remove the folder at the end, unless it holds answers that are worth resuming with."""
+    try:
+        yield
+    finally:
+        is_published = is_finished(folder) and not (folder / _RESULT).exists()
+        if is_published or not num_rows_done(folder):
+            shutil.rmtree(folder)
+
+
+@contextmanager
 def _disk_faults(out: Path) -> Iterator[None]:
     try:
         yield

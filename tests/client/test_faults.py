@@ -47,7 +47,7 @@ def test_a_refused_text_gets_its_reason_and_the_others_their_answers(service: Se
     stand_in.behaviour.refused_texts = frozenset({TEXTS[3], TEXTS[250], TEXTS[251]})
     outcomes = outcomes_of(url)
     assert [index for index, outcome in enumerate(outcomes) if isinstance(outcome, Failure)] == [3, 250, 251]
-    assert outcomes[3] == Failure("refused", "texts[3] is refused")
+    assert outcomes[3] == Failure("refused", "the text is refused")
     assert stand_in.requests["answered"] == 10
     assert max(stand_in.seen.values()) == 1
 

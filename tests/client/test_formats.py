@@ -83,7 +83,7 @@ def test_csv_that_cannot_be_right_is_refused_before_a_request(
     (tmp_path / "in.csv").write_bytes(content)
     result = score(run, service[0], tmp_path / "in.csv", tmp_path / "out.csv", "--text-column", "review")
     assert message in refused(result)
-    assert not (tmp_path / "out.csv").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
     assert not service[1].requests
 
 
