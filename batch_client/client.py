@@ -44,7 +44,8 @@ class Client:
             while (outcomes := self._run(_next(batches))) is not None:
                 yield from outcomes
         finally:
-            self._run(batches.aclose())
+            if not self._loop.is_closed():
+                self._run(batches.aclose())
 
     def stats(self) -> ServiceStats:
         """The service's own counters. Raises ServiceError."""
@@ -54,6 +55,7 @@ class Client:
         """Close all connections and end the thread."""
         if self._loop.is_closed():
             return
+        self._run(self._loop.shutdown_asyncgens())  # streams that their readers left
         self._run(self._client.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()

@@ -18,7 +18,7 @@ from batch_client import AsyncClient
 from bench.loadgen import run_load
 from tests.client.measure_volume import TWEETS
 
-CONNECTIONS = (2, 4, 8)
+CONNECTIONS = (4, 8)
 
 
 async def main() -> None:

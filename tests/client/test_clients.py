@@ -41,6 +41,13 @@ def test_a_stream_draws_only_what_it_needs_and_can_be_left(service: Service) -> 
         assert next(drawn) < 200
 
 
+def test_a_client_can_be_closed_before_its_streams(service: Service) -> None:
+    with Client(service[0], **FAST) as client:
+        outcomes = client.classify_stream(f"text {number}" for number in itertools.count())
+        next(outcomes)
+    outcomes.close()
+
+
 def test_the_sync_client_works_inside_a_running_loop(service: Service) -> None:
     async def notebook() -> int:
         with Client(service[0], **FAST) as client:
