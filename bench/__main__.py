@@ -46,6 +46,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         "--minutes-per-phase", type=float, default=10, help="begin no further round that would end later (default 10)"
     )
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="torch threads of each arm")
+    parser.add_argument("--share", type=float, default=1, help="texts in a run, over the usual number (default 1)")
     parser.add_argument("--scale-texts", type=int, default=20_000, help="texts of the engine's long run; 0 for none")
     parser.add_argument("--texts", type=Path, default=DEFAULT_TEXTS, help="lines of label (0, 1, 2), tab, text")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the report; its plots go beside it")
@@ -59,7 +60,7 @@ def main() -> int:
         print(f"{args.texts} is missing; name a file of labelled texts with --texts.", file=sys.stderr)
         return 2
     CACHE.mkdir(exist_ok=True)
-    workloads = [WORKLOADS[name].scaled(QUICK_SHARE if args.quick else 1) for name in args.workloads]
+    workloads = [WORKLOADS[name].scaled(QUICK_SHARE if args.quick else args.share) for name in args.workloads]
     options = Options(
         models=tuple(args.models),
         workloads=tuple(workloads),

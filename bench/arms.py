@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.processes import PeakMemory, cpu_s, end_tree, freeze, rss_mib, thaw
+from bench.quiet import busy_s
 from bench.servers import SERVERS, Server
 from bench.tuning import Tuning
 
@@ -42,6 +43,8 @@ class Measurement:
     peak_rss_mib: float
     cpu_s: float
     loadgen_cpu_s: float
+    other_cores: float
+    """Cores that processes outside the bench kept busy meanwhile."""
 
 
 class Arm(ABC):
@@ -74,10 +77,13 @@ class Arm(ABC):
         thaw(pid)
         try:
             self._run([requests[0][:2]], 1)
-            cpu_before = cpu_s(pid)
+            cpu_before, own_before = cpu_s(pid), _own_cpu_s()
+            busy_before, started_at = busy_s(), time.monotonic()
             with PeakMemory(pid) as memory:
                 load, labels = self._run(requests, clients)
-            used_s = cpu_s(pid) - cpu_before
+            used_s, own_s = cpu_s(pid) - cpu_before, _own_cpu_s() - own_before
+            other_s = busy_s() - busy_before - used_s - own_s
+            other_cores = max(0.0, other_s / (time.monotonic() - started_at))
         finally:
             freeze(pid)
         if len(labels) != sum(map(len, requests)):
@@ -90,6 +96,7 @@ class Arm(ABC):
             peak_rss_mib=memory.mib,
             cpu_s=used_s,
             loadgen_cpu_s=load["cpu_s"] if isinstance(self, HttpArm) else 0.0,
+            other_cores=other_cores,
         )
 
     def rss_mib(self) -> float:
@@ -208,6 +215,12 @@ class HttpArm(Arm):
             raise self._error(f"failed: {load.stderr.decode(errors='replace')[-2000:]}")
         result: dict[str, Any] = json.loads(load.stdout)
         return result, [label for answer in result["answers"] for label in self._server.labels(answer)]
+
+
+def _own_cpu_s() -> float:
+    """CPU seconds of this process and of the load generators that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def _free_port() -> int:

@@ -14,7 +14,10 @@ from bench.arms import Measurement
 
 @dataclass(frozen=True)
 class Sample:
-    """One measured run of one arm. Latencies are of requests; `agreement` is with the labels of the first arm run."""
+    """One measured run of one arm. Latencies are of requests; `agreement` is with the labels of the first arm run.
+
+    `other_cores` were kept busy by processes outside the bench: a figure is as good as that is small.
+    """
 
     model: str
     workload: str
@@ -29,6 +32,7 @@ class Sample:
     cpu_s: float
     loadgen_cpu_share: float
     agreement: float
+    other_cores: float
     useful_flop_per_s: float | None = None
 
     @classmethod
@@ -50,6 +54,7 @@ class Sample:
             peak_rss_mib=measured.peak_rss_mib,
             cpu_s=measured.cpu_s,
             loadgen_cpu_share=measured.loadgen_cpu_s / measured.elapsed_s,
+            other_cores=measured.other_cores,
             agreement=same / min(num_texts, len(reference)),
             useful_flop_per_s=flop / measured.elapsed_s if flop else None,
         )

@@ -22,7 +22,8 @@ RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
 
 METHOD = f"""\
 Every arm is a process tree of its own, started and warmed up before the first measurement and stopped (SIGSTOP)
-whenever another one is measured. The arms take turns on each workload (A B C, A B C, ...); a figure is the median over
+whenever another one is measured. A measurement waits until nothing else runs on the machine, and is repeated once if
+others disturbed it. The arms take turns on each workload (A B C, A B C, ...); a figure is the median over
 the rounds. All have the same weights, texts, float32 and number of torch threads. Clients send their next request when
 the last one is answered. Over HTTP the load comes from a process of its own on the same cores.
 
@@ -109,6 +110,8 @@ def _model_tables(record: Record, model: str) -> Iterable[str]:
     yield from _by_arm_and_workload(record, model, _cpu_cell)
     yield from _heading("Share of one core that the load generator took, and labels that agree with the first arm's")
     yield from _by_arm_and_workload(record, model, _check_cell)
+    yield from _heading("Cores that other processes kept busy during a run, at worst")
+    yield from _by_arm_and_workload(record, model, _disturbance_cell)
     yield from _heading("Sizes of the runs")
     yield from _table(
         ["workload", "requests in flight", "texts a request", "texts a run", "rounds"],
@@ -201,6 +204,10 @@ def _memory_cell(record: Record, model: str, workload: str, arm: str) -> str:
 
 def _cpu_cell(record: Record, model: str, workload: str, arm: str) -> str:
     return _median_cell(record, model, workload, arm, lambda sample: 1000 * sample.cpu_s / sample.num_texts, ".2f")
+
+
+def _disturbance_cell(record: Record, model: str, workload: str, arm: str) -> str:
+    return format(max((sample.other_cores for sample in record.of(model, workload, arm)), default=0), ".2f")
 
 
 def _check_cell(record: Record, model: str, workload: str, arm: str) -> str:

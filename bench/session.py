@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from bench.arms import HTTP_ARMS, IN_PROCESS_ARMS, Arm, ArmError, HttpArm, InProcessArm
+from bench.arms import HTTP_ARMS, IN_PROCESS_ARMS, Arm, ArmError, HttpArm, InProcessArm, Measurement
 from bench.checkpoints import checkpoint
 from bench.limit import ModelShape
 from bench.machine import load_before
+from bench.quiet import DISTURBED_CORES, wait_until_quiet
 from bench.record import Record, Sample
 from bench.scale import measure_recall, measure_scale
 from bench.servers import SERVERS
@@ -129,6 +130,7 @@ class Session:
         return arm
 
     def _sweep(self, model: str, kind: TextKind, pipeline: InProcessArm) -> None:
+        wait_until_quiet()
         curve = sweep_pipeline(pipeline, self._texts(model, kind, self._options.warm_up_texts[model]))
         tell(f"pipeline by batch size: {', '.join(f'{size}: {speed:.1f}/s' for size, speed in curve.items())}")
         self._record.sweeps.setdefault(model, {})[kind] = {str(size): speed for size, speed in curve.items()}
@@ -153,7 +155,7 @@ class Session:
                     tell(f"{model}: no time left for round {repeat + 1} of {workload.name}")
                     continue
                 if limit and workload.name == "tweets-8x100":
-                    self._record.limits.setdefault(model, []).append(limit.flop_per_s())
+                    self._record.limits.setdefault(model, []).append(_in_quiet(limit))
                 self._run_round(model, workload, arms, repeat)
                 self._record.write(self._options.folder / "record.json")
                 took_s[workload.name] = time.monotonic() - started_at
@@ -169,7 +171,7 @@ class Session:
             arm = arms[name]
             part = requests[: max(1, round(len(requests) * SERIAL_SHARE))] if name in SERIAL_ARMS else requests
             try:
-                measured = arm.measure(part, workload.clients)
+                measured = self._measure_in_quiet(arm, part, workload.clients)
             except ArmError as error:
                 self._fail(model, name, error)
                 del arms[name]
@@ -179,6 +181,16 @@ class Session:
             sample = Sample.of((model, workload.name, name), repeat, measured, reference, flop)
             self._record.samples.append(sample)
             tell(f"{model} {workload.name} #{repeat + 1} {name}: {sample.texts_per_s:.1f} texts/s")
+
+    def _measure_in_quiet(self, arm: Arm, requests: list[list[str]], clients: int) -> Measurement:
+        """Measure when nothing else runs; if something did after all, once again."""
+        for _ in range(2):
+            wait_until_quiet()
+            measured = arm.measure(requests, clients)
+            if measured.other_cores <= DISTURBED_CORES:
+                break
+            tell(f"{arm.name}: others kept {measured.other_cores:.2f} cores busy")
+        return measured
 
     def _run_extras(self, engine: InProcessArm, int8: Arm | None) -> None:
         """What is measured once, on the bundled model only: many texts, and what int8 loses."""
@@ -202,6 +214,11 @@ class Session:
     def _fail(self, model: str, name: str, error: ArmError) -> None:
         self._record.failures[f"{name} with {model}"] = str(error)
         tell(str(error))
+
+
+def _in_quiet(limit: InProcessArm) -> float:
+    wait_until_quiet()
+    return limit.flop_per_s()
 
 
 def tell(message: str) -> None:
