@@ -27,7 +27,7 @@ from batch_client.journal import Journal, discard, is_finished, num_rows_done, o
 from batch_client.options import Options
 from batch_client.outcomes import Prediction
 from batch_client.progress import Tick, progress_bar
-from batch_client.survey import Survey, take_survey
+from batch_client.survey import Survey, sha256_of, take_survey
 
 _RESULT = "result"
 _PATIENCE_AT_THE_START_S = 15.0
@@ -110,6 +110,10 @@ def score(job: Job, console: Console) -> Summary:
             num_retries = 0
             if not journal.is_finished:
                 num_retries = _ask(job, reader, survey, journal, console)
+                if sha256_of(reader.path) != survey.sha256:
+                    raise InputError(
+                        f"{reader.path} was changed while it was scored; pass --start-over to score it anew"
+                    )
                 _write_result(job, reader, survey, journal, output_format)
                 journal.checkpoint(is_finished=True)
             if (job.folder / _RESULT).exists():

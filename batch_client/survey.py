@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from batch_client.errors import InputError
 from batch_client.formats.opened import readable
@@ -43,9 +44,13 @@ def take_survey(reader: Reader, text_column: str | None) -> Survey:
         checked = check_text(value)
         if isinstance(checked, Failure):
             unsendable[checked.kind] += 1
-    with readable(reader.path), reader.path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return Survey(num_rows, unsendable, column, sha256)
+    return Survey(num_rows, unsendable, column, sha256_of(reader.path))
+
+
+def sha256_of(path: Path) -> str:
+    """Digest of a file's bytes. Raises InputError if it cannot be read."""
+    with readable(path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _choose_column(reader: Reader, text_column: str | None) -> str:

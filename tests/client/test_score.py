@@ -116,6 +116,17 @@ def test_a_service_that_restarts_loses_no_row(tmp_path: Path, source: Path) -> N
     assert len((tmp_path / "out.csv").read_text().splitlines()) == NUM_ROWS + 1
 
 
+def test_an_input_that_changes_meanwhile_is_told(tmp_path: Path, source: Path) -> None:
+    with serving(Behaviour(delay_s=0.1)) as (url, _):
+        process = start(command(source, url, tmp_path / "out.csv"))
+        while not (tmp_path / "out.csv.partial" / "journal.jsonl").exists():
+            time.sleep(0.01)
+        with source.open("a") as file:
+            file.write("3000,one more\n")
+        assert process.wait(30) == 1
+    assert not (tmp_path / "out.csv").exists()
+
+
 def test_an_existing_result_is_kept_unless_asked(service: Service, run: Run, tmp_path: Path, source: Path) -> None:
     out = tmp_path / "out.csv"
     out.write_text("precious")
