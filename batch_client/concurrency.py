@@ -9,9 +9,12 @@ from contextlib import asynccontextmanager
 
 _REQUESTS_PER_ROUND = 3
 """Answers per request in flight before a level is judged."""
-_NEEDED_GAIN = 0.25
-"""Share of the proportional gain that a step must bring: from 4 to 5 in flight, 6 % more texts per second."""
-_ROUNDS_AT_REST = 10
+_NEEDED_GAIN = 0.05
+"""Share of the proportional gain that a step must bring: 5 % more texts per second for twice as many in flight.
+
+Little, because a request too many only waits at the service, and one too few leaves it idle.
+"""
+_ROUNDS_AT_REST = 4
 """Rounds at a level after a step that did not help or a 429, before growth is tried again."""
 
 
@@ -22,7 +25,7 @@ class AdaptiveLimit:
     that does not help is taken back. `clock` gives seconds.
     """
 
-    def __init__(self, maximum: int, start: int = 2, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, maximum: int, start: int = 8, clock: Callable[[], float] = time.monotonic) -> None:
         self.limit = min(start, maximum)
         self._maximum = maximum
         self._clock = clock

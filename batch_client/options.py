@@ -23,7 +23,7 @@ class Options:
     """Texts of one request, together, in UTF-8. Bounds the memory of the requests in flight."""
     max_concurrency: int = 32
     """Requests in flight at most; how many there are is found out while running."""
-    start_concurrency: int = 2
+    start_concurrency: int = 8
     """Requests in flight at first."""
     timeout_s: float = 60.0
     """For one attempt, from connecting to the last byte."""

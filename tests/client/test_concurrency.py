@@ -24,14 +24,14 @@ def drive(limit: AdaptiveLimit, clock: Clock, texts_per_second: Callable[[int], 
 
 def test_it_grows_while_throughput_grows() -> None:
     clock = Clock()
-    limit = AdaptiveLimit(32, clock=clock)
+    limit = AdaptiveLimit(32, start=2, clock=clock)
     drive(limit, clock, lambda level: 1000 * min(level, 16), 2000)
     assert 15 <= limit.limit <= 18
 
 
 def test_it_stays_low_where_more_does_not_help() -> None:
     clock = Clock()
-    levels = drive(AdaptiveLimit(32, clock=clock), clock, lambda level: 1000.0, 2000)
+    levels = drive(AdaptiveLimit(32, start=2, clock=clock), clock, lambda level: 1000.0, 2000)
     assert max(levels) <= 4
 
 
