@@ -157,6 +157,11 @@ class Gateway:
         stats: dict[str, Any] = (await self._monitor.get("/_conn_stats")).json()
         return stats
 
+    async def gauge(self, name: str) -> float:
+        """One of the service's own figures, as Prometheus reads them: an invocation would take a place among users."""
+        lines = (await self._monitor.get("/_metrics")).text.splitlines()
+        return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
+
     def _select_cord(self, method: str, path: str) -> dict[str, Any]:
         """By public path and method, as `_invoke` does."""
         for cord in self.instance.cords:

@@ -17,6 +17,8 @@ import asyncio
 import json
 import os
 import sys
+import threading
+from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from typing import Any
 os.environ["CHUTES_EXECUTION_CONTEXT"] = "REMOTE"
 os.environ.pop("CHUTES_DEV_MODE", None)
 
-from chutes.chute import Chute
+from chutes.chute import Chute, cord
 from chutes.chute.cord import init_user_code_executor
 from chutes.entrypoint import _shared, run
 from hypercorn.asyncio import serve
@@ -100,25 +102,33 @@ def lock_network() -> None:
     sys.addaudithook(refuse)
 
 
+def start_all_threads() -> None:
+    """Fill the SDK's thread pool, which grows with use, so that tests can compare numbers of threads."""
+    executor = cord._user_code_executor
+    assert executor
+    together = threading.Barrier(executor._max_workers)
+    wait([executor.submit(together.wait) for _ in range(executor._max_workers)])
+
+
 def deployed_cords(chute: Chute) -> list[dict[str, Any]]:
     """What the platform knows of the chute's cords, from `chutes deploy`."""
     return [
         {
-            "path": cord.path,
-            "public_api_path": cord.public_api_path,
-            "public_api_method": cord._public_api_method,
-            "stream": cord._stream,
+            "path": each.path,
+            "public_api_path": each.public_api_path,
+            "public_api_method": each._public_api_method,
+            "stream": each._stream,
         }
-        for cord in chute.cords
+        for each in chute.cords
     ]
 
 
 def add_middleware(chute: Chute) -> None:
     """The SDK's own middleware and the map of public paths that it uses for end-to-end-encrypted requests."""
-    for cord in chute.cords:
-        method = (cord._public_api_method or "POST").upper()
-        run._public_api_path_map[(cord._public_api_path, method, bool(cord._stream))] = cord.path
-        run._e2e_allowed_paths.add(cord.path)
+    for each in chute.cords:
+        method = (each._public_api_method or "POST").upper()
+        run._public_api_path_map[(each._public_api_path, method, bool(each._stream))] = each.path
+        run._e2e_allowed_paths.add(each.path)
     chute.add_middleware(run.GraValMiddleware, concurrency=chute.concurrency)
 
     async def connection_stats() -> dict[str, Any]:
@@ -149,6 +159,7 @@ async def run_instance(reference: str, port: int, cords_file: Path, session: Ses
         lock_network()
     add_middleware(chute)
     init_user_code_executor(chute.concurrency)
+    start_all_threads()
     cords_file.write_text(json.dumps(deployed_cords(chute)), encoding="utf-8")
     await serve(chute, server_config(chute, port), shutdown_trigger=asyncio.Event().wait)
 

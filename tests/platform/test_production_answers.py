@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from dataclasses import replace
 
 from tests.platform.gateway import Gateway, through_gateway
 from tests.platform.running import Instance
+from tests.platform.session import Session
 
 TEXTS = ["I love this!", "What a waste of money.", "The parcel came on Monday."]
 SENTIMENTS = ["POSITIVE", "NEGATIVE", "NEUTRAL"]
@@ -35,7 +38,7 @@ def test_a_stream_reaches_the_user_as_json_lines(instance: Instance) -> None:
     through_gateway(instance, scenario)
 
 
-def test_the_first_lines_come_before_the_last_are_computed(instance: Instance) -> None:
+def test_a_stream_comes_in_several_writes_but_at_most_60(instance: Instance) -> None:
     async def scenario(gateway: Gateway) -> None:
         async with gateway.stream("/process-batch-stream", {"texts": TEXTS * 30, "batch_size": 1}) as stream:
             chunks = [chunk async for chunk in stream.chunks]
@@ -80,12 +83,13 @@ def test_the_keys_that_the_platform_adds_are_tolerated(instance: Instance) -> No
 
 
 def test_a_request_that_the_platform_did_not_sign_is_turned_away(instance: Instance) -> None:
+    # It knows how to encrypt, but has another hotkey.
+    session = replace(instance.session, validator_seed=Session.create().validator_seed)
+    stranger = replace(instance, session=session)
+
     async def scenario() -> None:
-        async with Gateway(instance) as gateway:
-            gateway.instance = Instance(instance.url, instance.process, type(instance.session).create(), instance.cords)
+        async with Gateway(stranger) as gateway:
             assert (await gateway.post("/process-batch", {"texts": TEXTS})).status == 500
             assert "HTTP_401" in gateway.faults[0]
-
-    import asyncio
 
     asyncio.run(scenario())
