@@ -47,6 +47,8 @@ class Behaviour:
     """Faults for the next requests, before any random ones."""
     hang_s: float = 3.0
     delay_s: float = 0.0
+    workers: int = 1000
+    """So many requests are delayed at once; others wait for their turn, as they do for a device."""
     capacity: int | None = None
     """429 beyond so many requests at once."""
     retry_after: str | None = None
@@ -69,6 +71,7 @@ class StandIn:
         self.requests: Counter[str] = Counter()
         self.most_in_flight = 0
         self._in_flight = 0
+        self._workers = asyncio.Semaphore(self.behaviour.workers)
 
     def app(self) -> web.Application:
         """The routes."""
@@ -114,7 +117,8 @@ class StandIn:
             if self.behaviour.capacity is not None and self._in_flight > self.behaviour.capacity:
                 self.requests["429"] += 1
                 return self._busy()
-            await asyncio.sleep(self.behaviour.delay_s)
+            async with self._workers:
+                await asyncio.sleep(self.behaviour.delay_s)
             if refusal := self._refusal(body):
                 self.requests["refused"] += 1
                 return refusal
@@ -227,8 +231,9 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8200)
     parser.add_argument("--fault-rate", type=float, default=0.0)
     parser.add_argument("--delay", type=float, default=0.0, help="seconds before each answer")
+    parser.add_argument("--workers", type=int, default=1000, help="requests that are delayed at once")
     arguments = parser.parse_args()
-    behaviour = Behaviour(fault_rate=arguments.fault_rate, delay_s=arguments.delay)
+    behaviour = Behaviour(fault_rate=arguments.fault_rate, delay_s=arguments.delay, workers=arguments.workers)
     web.run_app(StandIn(behaviour).app(), host="127.0.0.1", port=arguments.port, access_log=None, print=None)
 
 
