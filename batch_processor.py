@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from chutes.chute import Chute, NodeSelector
@@ -12,7 +13,7 @@ from chutes.util.schema import SchemaExtractor
 from starlette.responses import Response
 
 from batch_http.answers import batch_result, batch_stats, json_response, single_result
-from batch_http.callers import CallerMiddleware, OpenAnswers
+from batch_http.callers import CallerMiddleware, OpenAnswers, when_caller_leaves
 from batch_http.errors import answer_unhandled, errors_as_http
 from batch_http.http2 import mend_http2
 from batch_http.sdk_log import quieten_sdk_log
@@ -88,7 +89,7 @@ async def process_batch(self: Any, body: Body = None) -> Response:
     started_at = time.monotonic()
     with errors_as_http(self.engine.stats):
         request = parse_request(BatchRequest, body)
-        outcome = await self.engine.classify(request.texts, request.max_length)
+        outcome = await self.engine.classify(request.texts, request.max_length, partial(when_caller_leaves, body))
         return json_response(batch_result(request, outcome, time.monotonic() - started_at, self.engine, settings))
 
 
@@ -121,7 +122,7 @@ async def analyze_single(self: Any, body: Body = None) -> Response:
     started_at = time.monotonic()
     with errors_as_http(self.engine.stats):
         request = parse_request(SingleRequest, body)
-        outcome = await self.engine.classify([request.text], request.max_length)
+        outcome = await self.engine.classify([request.text], request.max_length, partial(when_caller_leaves, body))
         return json_response(single_result(request, outcome, time.monotonic() - started_at))
 
 

@@ -139,10 +139,21 @@ class Engine:
         """`max_length`, or what the model can take if that is less."""
         return min(max_length, self.model.max_tokens)
 
-    async def classify(self, texts: Sequence[str], max_length: int) -> Classification:
+    async def classify(
+        self,
+        texts: Sequence[str],
+        max_length: int,
+        offer_cancel: Callable[[Callable[[], object]], None] = lambda cancel: None,
+    ) -> Classification:
         """Classify texts together. If the caller is cancelled, its texts leave the queue.
 
+        Args:
+            texts: the texts.
+            max_length: tokens of a text that the model may see.
+            offer_cancel: given a function that any thread may call to cancel this call.
+
         Raises:
+            asyncio.CancelledError: it was cancelled, one way or the other.
             QueueFullError: too much is waiting; nothing was queued.
             EngineStoppedError: the engine is closed.
             ForwardPassError: the model failed on these texts.
@@ -152,6 +163,7 @@ class Engine:
         with self._admitted(texts, max_length) as encoded:
             group = TextGroup([text.input_ids for text in encoded])
             self._scheduler.submit([group])
+            offer_cancel(group.future.cancel)
             await asyncio.wrap_future(group.future)
             self._count(encoded, group, arrived_at)
             return self._classification(encoded, group, arrived_at)

@@ -47,13 +47,13 @@ class Settings(BaseSettings):
     username: str = Field("myuser", pattern=r"^[a-zA-Z0-9_.-]{1,64}$")
     """Owner of the chute and its image on chutes.ai."""
 
-    chute_name: str = Field("batch-processor", pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")
+    chute_name: str = Field("batch-processor", pattern=r"^[a-z0-9][a-z0-9_.-]{2,62}$")
     """Name of the chute and its image."""
 
     concurrency: Annotated[int, Field(ge=1, le=256)] = 64
     """Requests one instance works on at a time; the platform answers 429 to one more."""
 
-    max_instances: PositiveInt = 1
+    max_instances: Annotated[int, Field(ge=1, le=100)] = 1
     """How many instances the platform may start."""
 
     @property

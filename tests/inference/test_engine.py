@@ -75,6 +75,13 @@ def test_a_cancelled_caller_leaves_the_queue() -> None:
     assert snapshot.requests_in_flight == 0
 
 
+def test_whoever_was_offered_the_cancel_may_call_it(engine: Engine) -> None:
+    before = engine.stats.snapshot().total_texts
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(engine.classify(["nobody waits for this"], 512, lambda cancel: cancel()))
+    assert engine.stats.snapshot().total_texts == before
+
+
 def test_a_full_queue_refuses_the_whole_request_and_recovers() -> None:
     engine = Engine.start(load_settings(model="bundled", device="cpu", max_queued_tokens=60))
     with engine.classify_chunks(["word " * 38] * 1, 512, 1) as chunks:
