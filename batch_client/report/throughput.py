@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from batch_client.journal import Checkpoint
 
 _MAX_POINTS = 60
+_SHORTEST_S = 0.5
+"""A rate over less time than this, such as that of the last checkpoint of a run, is chance."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ def measure_throughput(checkpoints: Sequence[Checkpoint]) -> Throughput:
             continue
         worked_s += after.time_s - before.time_s
         num_rows += after.num_rows - before.num_rows
+        if len(progress) > 1 and worked_s - progress[-1][0] < _SHORTEST_S:
+            progress.pop()
         progress.append((worked_s, num_rows))
     stride = max(1, -(-len(progress) // _MAX_POINTS))
     kept = progress[:1] + progress[stride::stride]

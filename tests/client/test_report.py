@@ -58,6 +58,7 @@ def test_throughput_leaves_pauses_out() -> None:
         Checkpoint(0, 0, 0, 100.0, is_start=True),
         Checkpoint(50, 0, 0, 101.0),
         Checkpoint(50, 0, 0, 9000.0, is_start=True),
+        Checkpoint(180, 0, 0, 9001.9),
         Checkpoint(200, 0, 0, 9002.0),
     ]
     throughput = measure_throughput(points)

@@ -80,7 +80,7 @@ def test_what_lies_beyond_the_last_checkpoint_is_cut_off(run: Run, tmp_path: Pat
 def test_an_unfinished_run_is_not_resumed_with_other_options(run: Run, tmp_path: Path, source: Path) -> None:
     with serving(Behaviour(delay_s=0.15)) as (url, stand_in):
         out = tmp_path / "out.csv"
-        kill_midway(command(source, url, out), out, 300)
+        kill_midway(command(source, url, out, "--max-concurrency", "1"), out, 300)
         stand_in.behaviour.delay_s = 0.0
         changed = run(*command(source, url, out, "--max-length", "128"))
         assert changed.exit_code == 1
