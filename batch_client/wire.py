@@ -105,8 +105,12 @@ def parse_refusal(body: bytes) -> list[Problem]:
     try:
         detail = _Refusal.model_validate_json(body).detail
     except ValidationError:
-        detail = body[:200].decode(errors="replace").strip() or "it gave no reason"
-    return [Problem((), detail)] if isinstance(detail, str) else detail
+        return [Problem((), body[:200].decode(errors="replace").strip() or "it gave no reason")]
+    if not isinstance(detail, str):
+        return detail or [Problem((), "it gave no reason")]
+    # The platform's API server passes a chute's refusal on as text, behind words of its own.
+    _, own, refusal = detail.partition('{"detail"')
+    return parse_refusal((own + refusal).encode()) if own else [Problem((), detail)]
 
 
 def _prediction(result: _Result, text: str, order: int, all_scores: bool) -> Prediction:

@@ -39,6 +39,15 @@ def test_a_body_that_is_no_answer_is_a_fault(body: bytes) -> None:
         parse_batch_answer(body, TEXTS, all_scores=False)
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b'{"detail": 3}', b'{"detail": "no"}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b'{"detail": 3}', b'{"detail": "no"}', b'{"detail": []}', b'{"detail": "x {\\"detail\\""}']
+)
 def test_a_refusal_in_any_shape_gives_a_reason(body: bytes) -> None:
     assert parse_refusal(body)[0].msg
+
+
+def test_a_refusal_that_the_platform_passes_on_as_text_names_the_same_places() -> None:
+    own = '{"detail":[{"loc":["texts",3],"msg":"texts[3] is blank","type":"blank_text"}]}'
+    passed_on = json.dumps({"detail": f"Invalid request: Invalid request: {own}"}).encode()
+    assert parse_refusal(passed_on) == parse_refusal(own.encode())
+    assert parse_refusal(passed_on)[0].loc == ("texts", 3)
