@@ -64,7 +64,8 @@ BATCH_SCHEMA = SchemaExtractor.get_minimal_schema(BatchRequest)
 SINGLE_SCHEMA = SchemaExtractor.get_minimal_schema(SingleRequest)
 JSON_LINES = "application/x-ndjson"
 
-# The SDK leaves the body out where it is empty or falsy, so every cord has a default for it.
+# The SDK leaves the body out where it is empty or falsy, so every cord has a default for it. Cords are plain functions:
+# each call has a thread of its own either way, and for a coroutine the SDK would make an event loop a call as well.
 Body = dict[str, Any] | None
 
 
@@ -84,12 +85,12 @@ async def load_engine(self: Any) -> None:
     output_schema=BatchResult.model_json_schema(),
     output_content_type="application/json",
 )
-async def process_batch(self: Any, body: Body = None) -> Response:
+def process_batch(self: Any, body: Body = None) -> Response:
     """Classify 1 to 100 texts, one JSON answer."""
     started_at = time.monotonic()
     with errors_as_http(self.engine.stats):
         request = parse_request(BatchRequest, body)
-        outcome = await self.engine.classify(request.texts, request.max_length, partial(when_caller_leaves, body))
+        outcome = self.engine.classify(request.texts, request.max_length, partial(when_caller_leaves, body))
         return json_response(batch_result(request, outcome, time.monotonic() - started_at, self.engine, settings))
 
 
@@ -117,12 +118,12 @@ def process_batch_stream(self: Any, body: Body = None) -> Iterator[bytes]:
     output_schema=SingleResult.model_json_schema(),
     output_content_type="application/json",
 )
-async def analyze_single(self: Any, body: Body = None) -> Response:
+def analyze_single(self: Any, body: Body = None) -> Response:
     """Classify one text."""
     started_at = time.monotonic()
     with errors_as_http(self.engine.stats):
         request = parse_request(SingleRequest, body)
-        outcome = await self.engine.classify([request.text], request.max_length, partial(when_caller_leaves, body))
+        outcome = self.engine.classify([request.text], request.max_length, partial(when_caller_leaves, body))
         return json_response(single_result(request, outcome, time.monotonic() - started_at))
 
 

@@ -54,9 +54,8 @@ class OpenAnswers:
 class CallerMiddleware:
     """ASGI middleware, inside the SDK's own.
 
-    The SDK tells a coroutine cord that its client left, unless that happens before the cord's thread has started, and
-    never tells a generator, which it drains in a thread to the end. The body is the one object that reaches a cord from
-    here, so the news travels on it.
+    The SDK does not tell a plain function or a generator that its client left. The body is the one object that reaches
+    a cord from here, so the news travels on it.
     """
 
     def __init__(self, app: ASGIApp, open_answers: OpenAnswers) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +20,7 @@ from schemas import InvalidRequest
 logger = logging.getLogger(__name__)
 
 CLIENT_GONE = "client_gone"
+CLIENT_CLOSED_REQUEST = 499
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,10 @@ def errors_as_http(stats: Stats) -> Iterator[None]:
     """Count every error of the block and turn it into the HTTPException that tells it."""
     try:
         yield
-    except asyncio.CancelledError:
+    except CancelledError:
         stats.count_error(CLIENT_GONE)
-        raise
+        # Nobody reads this.
+        raise HTTPException(CLIENT_CLOSED_REQUEST, "the client has left") from None
     except Exception as error:
         report = report_on(error)
         stats.count_error(report.kind)

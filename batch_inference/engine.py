@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 import time
@@ -86,7 +85,7 @@ class Chunks(Iterator[Classification]):
 
 
 class Engine:
-    """Classifies texts of any number of threads and event loops on one model.
+    """Classifies texts of any number of threads on one model.
 
     Attributes:
         model: what is loaded.
@@ -139,38 +138,34 @@ class Engine:
         """`max_length`, or what the model can take if that is less."""
         return min(max_length, self.model.max_tokens)
 
-    async def classify(
+    def classify(
         self,
         texts: Sequence[str],
         max_length: int,
         offer_cancel: Callable[[Callable[[], object]], None] = lambda cancel: None,
     ) -> Classification:
-        """Classify texts together. If the caller is cancelled, its texts leave the queue.
+        """Classify texts together; blocks until they are done.
 
         Args:
             texts: the texts.
             max_length: tokens of a text that the model may see.
-            offer_cancel: given a function that any thread may call to cancel this call.
+            offer_cancel: given a function that any thread may call to take the texts out of the queue.
 
         Raises:
-            asyncio.CancelledError: it was cancelled, one way or the other.
             QueueFullError: too much is waiting; nothing was queued.
             EngineStoppedError: the engine is closed.
             ForwardPassError: the model failed on these texts.
             DeviceLostError: the device is gone; the engine stops.
+            concurrent.futures.CancelledError: it was cancelled.
         """
         arrived_at = time.monotonic()
         with self._admitted(texts, max_length) as encoded:
             group = TextGroup([text.input_ids for text in encoded])
             self._scheduler.submit([group])
             offer_cancel(group.future.cancel)
-            await asyncio.wrap_future(group.future)
+            group.future.result()
             self._count(encoded, group, arrived_at)
             return self._classification(encoded, group, arrived_at)
-
-    def classify_now(self, texts: Sequence[str], max_length: int) -> Classification:
-        """`classify` for callers without an event loop: blocks. Raises the same errors."""
-        return asyncio.run(self.classify(texts, max_length))
 
     @contextmanager
     def classify_chunks(self, texts: Sequence[str], max_length: int, chunk_size: int) -> Iterator[Chunks]:

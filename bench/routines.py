@@ -42,7 +42,7 @@ class EngineRoutine(Routine):
         self._engine = Engine.start(load_settings(model=str(checkpoint), device="cpu", precision=precision))
 
     def classify(self, texts: Sequence[str]) -> Answer:
-        predictions = self._engine.classify_now(texts, MAX_LENGTH).predictions
+        predictions = self._engine.classify(texts, MAX_LENGTH).predictions
         return Answer([p.label for p in predictions], [p.num_tokens for p in predictions])
 
 

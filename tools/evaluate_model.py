@@ -42,7 +42,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     started_at = time.monotonic()
-    outcome = engine.classify_now([text.strip() for _, text in rows], engine.model.max_tokens)
+    outcome = engine.classify([text.strip() for _, text in rows], engine.model.max_tokens)
     seconds = time.monotonic() - started_at
     by_label = recalls(expected, [prediction.label for prediction in outcome.predictions])
     for label, recall in by_label.items():

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 import pytest
 
@@ -25,23 +25,23 @@ def texts(tweets: list[str]) -> list[str]:
 
 
 def test_batched_equals_alone(engine: Engine, texts: list[str]) -> None:
-    alone = [engine.classify_now([text], 512).predictions[0] for text in texts]
+    alone = [engine.classify([text], 512).predictions[0] for text in texts]
     for size in (7, 100, 500):
         for start in range(0, len(texts), size):
-            together = engine.classify_now(texts[start : start + size], 512).predictions
+            together = engine.classify(texts[start : start + size], 512).predictions
             assert all(map(same, together, alone[start : start + size]))
 
 
 def test_an_answer_does_not_depend_on_other_requests(engine: Engine, texts: list[str]) -> None:
-    alone = engine.classify_now(texts, 512).predictions
+    alone = engine.classify(texts, 512).predictions
     with ThreadPoolExecutor(16) as pool:
-        crowded = list(pool.map(lambda text: engine.classify_now([text], 512).predictions[0], texts))
+        crowded = list(pool.map(lambda text: engine.classify([text], 512).predictions[0], texts))
     assert all(map(same, crowded, alone))
 
 
 @pytest.mark.parametrize("chunk_size", [1, 5, 32])
 def test_chunks_give_the_same_answers_in_order(engine: Engine, texts: list[str], chunk_size: int) -> None:
-    whole = engine.classify_now(texts[:70], 512).predictions
+    whole = engine.classify(texts[:70], 512).predictions
     with engine.classify_chunks(texts[:70], 512, chunk_size) as chunks:
         pieces = [chunk.predictions for chunk in chunks]
     assert [len(piece) for piece in pieces[:-1]] == [chunk_size] * (len(pieces) - 1)
@@ -50,24 +50,21 @@ def test_chunks_give_the_same_answers_in_order(engine: Engine, texts: list[str],
 
 def test_max_length_is_capped_at_what_the_model_takes(engine: Engine) -> None:
     assert engine.effective_max_length(1024) == 512
-    prediction = engine.classify_now(["word " * 3000], 1024).predictions[0]
+    prediction = engine.classify(["word " * 3000], 1024).predictions[0]
     assert prediction.num_tokens == 512
     assert prediction.is_truncated
 
 
-def test_a_cancelled_caller_leaves_the_queue() -> None:
+def test_a_cancelled_call_leaves_the_queue() -> None:
     engine = Engine.start(load_settings(model="bundled", device="cpu"))
 
-    async def give_up() -> None:
-        task = asyncio.create_task(engine.classify(["word " * 500] * 400, 512))
-        while not engine.num_queued_texts:
-            await asyncio.sleep(0)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+    def cancel_once_queued(cancel: Callable[[], object]) -> None:
+        assert engine.num_queued_texts > 0
+        cancel()
 
-    asyncio.run(give_up())
-    engine.classify_now(["next"], 512)
+    with pytest.raises(CancelledError):
+        engine.classify(["word " * 500] * 400, 512, cancel_once_queued)
+    engine.classify(["next"], 512)
     engine.close()
     snapshot = engine.stats.snapshot()
     assert snapshot.total_texts == 1
@@ -75,27 +72,20 @@ def test_a_cancelled_caller_leaves_the_queue() -> None:
     assert snapshot.requests_in_flight == 0
 
 
-def test_whoever_was_offered_the_cancel_may_call_it(engine: Engine) -> None:
-    before = engine.stats.snapshot().total_texts
-    with pytest.raises(asyncio.CancelledError):
-        asyncio.run(engine.classify(["nobody waits for this"], 512, lambda cancel: cancel()))
-    assert engine.stats.snapshot().total_texts == before
-
-
 def test_a_full_queue_refuses_the_whole_request_and_recovers() -> None:
     engine = Engine.start(load_settings(model="bundled", device="cpu", max_queued_tokens=60))
     with engine.classify_chunks(["word " * 38] * 1, 512, 1) as chunks:
         with pytest.raises(QueueFullError, match="queue is full") as caught:
-            engine.classify_now(["word " * 38], 512)
+            engine.classify(["word " * 38], 512)
         assert caught.value.retry_after_s >= 1
         assert len(list(chunks)) == 1
-    assert len(engine.classify_now(["word " * 38], 512).predictions) == 1
+    assert len(engine.classify(["word " * 38], 512).predictions) == 1
     engine.close()
 
 
 def test_a_request_larger_than_the_queue_is_served_when_alone() -> None:
     engine = Engine.start(load_settings(model="bundled", device="cpu", max_queued_tokens=60))
-    assert len(engine.classify_now(["word " * 100] * 5, 512).predictions) == 5
+    assert len(engine.classify(["word " * 100] * 5, 512).predictions) == 5
     engine.close()
 
 
@@ -103,4 +93,4 @@ def test_a_closed_engine_says_so() -> None:
     engine = Engine.start(load_settings(model="bundled", device="cpu"))
     engine.close()
     with pytest.raises(EngineStoppedError):
-        engine.classify_now(["too late"], 512)
+        engine.classify(["too late"], 512)
