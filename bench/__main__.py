@@ -50,6 +50,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--scale-texts", type=int, default=20_000, help="texts of the engine's long run; 0 for none")
     parser.add_argument("--texts", type=Path, default=DEFAULT_TEXTS, help="lines of label (0, 1, 2), tab, text")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the report; its plots go beside it")
+    parser.add_argument("--resume", action="store_true", help="add to what the last run measured, as after a stop")
     parser.add_argument("--quick", action="store_true", help="an eighth of the texts, one round, no report")
     return parser.parse_args(arguments)
 
@@ -73,9 +74,12 @@ def main() -> int:
         texts=read_labelled(args.texts),
         folder=CACHE,
     )
-    record = Record(
-        command=shlex.join(["python", "-m", "bench", *sys.argv[1:]]), machine=describe_machine(args.threads)
-    )
+    command = shlex.join(["python", "-m", "bench", *sys.argv[1:]])
+    if args.resume:
+        record = Record.read(CACHE / "record.json")
+        record.command += f" && {command}"
+    else:
+        record = Record(command, describe_machine(args.threads))
     for name, value in record.machine.items():
         print(f"{name}: {value}")
     # A run that is told to stop ends its servers and writes what it has.

@@ -10,7 +10,7 @@ QUIET_CORES = 0.15
 """Cores that may be busy while nothing is measured."""
 DISTURBED_CORES = 0.2
 """A run during which others used more than this is thrown away, once, and measured again."""
-WAIT_AT_MOST_S = 20.0
+WAIT_AT_MOST_S = 5.0
 LOOK_FOR_S = 0.5
 
 

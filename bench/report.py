@@ -14,6 +14,7 @@ from typing import Any
 from bench.checkpoints import CACHE
 from bench.figures import figures
 from bench.plots import draw_plots
+from bench.quiet import DISTURBED_CORES
 from bench.record import Record, Sample
 from bench.session import SERIAL_SHARE
 from bench.workloads import WORKLOADS
@@ -79,7 +80,8 @@ def _lines(record: Record, plots: list[Path]) -> Iterable[str]:
     yield from ("# Results", "", f"Made by `{record.command}`; not edited by hand.", "")
     yield from _table(["", ""], [[name, value] for name, value in record.machine.items()])
     yield from ("", "## How", "", METHOD)
-    yield from ("## Against the targets", "")
+    yield _trust(record)
+    yield from ("", "## Against the targets", "")
     yield from _table(
         ["ratio", "measured", "target", ""],
         [
@@ -97,6 +99,15 @@ def _lines(record: Record, plots: list[Path]) -> Iterable[str]:
         yield from (f"![{plot.stem}](plots/{plot.name})" for plot in plots if plot.stem.startswith(model))
         yield from _model_tables(record, model)
     yield from _extras(record)
+
+
+def _trust(record: Record) -> str:
+    """How much the machine was the bench's own."""
+    disturbed = sum(sample.other_cores > DISTURBED_CORES for sample in record.samples)
+    return (
+        f"Other processes kept more than {DISTURBED_CORES:g} cores busy during {disturbed} of the {len(record.samples)} "
+        "measured runs, also when repeated; the tables say which. Where that is many, run it again on a quiet machine."
+    )
 
 
 def _model_tables(record: Record, model: str) -> Iterable[str]:
@@ -207,7 +218,8 @@ def _cpu_cell(record: Record, model: str, workload: str, arm: str) -> str:
 
 
 def _disturbance_cell(record: Record, model: str, workload: str, arm: str) -> str:
-    return format(max((sample.other_cores for sample in record.of(model, workload, arm)), default=0), ".2f")
+    samples = record.of(model, workload, arm)
+    return format(max(sample.other_cores for sample in samples), ".2f") if samples else ""
 
 
 def _check_cell(record: Record, model: str, workload: str, arm: str) -> str:

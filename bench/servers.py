@@ -51,6 +51,8 @@ class Server:
             "DO_NOT_TRACK": "1",
             "BENTOML_DO_NOT_TRACK": "True",
             "RAY_USAGE_STATS_ENABLED": "0",
+            # Otherwise Ray runs its workers at a lower priority than everything else.
+            "RAY_worker_niceness": "0",
             "INFINITY_ANONYMOUS_USAGE_STATS": "0",
             "CHUTES_EXECUTION_CONTEXT": "REMOTE",
             "BATCH_PROCESSOR_MODEL": str(checkpoint),
