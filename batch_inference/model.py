@@ -13,6 +13,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from batch_inference.errors import DeviceLostError, DeviceOutOfMemoryError, ForwardPassError, ModelLoadError
+from batch_inference.host_memory import keep_freed_memory
 from batch_inference.settings import Settings
 from batch_inference.tokenizer import TextTokenizer
 
@@ -74,7 +75,9 @@ class SentimentModel:
             precision = "float32" if device == "cpu" else "float16"
         if precision == "int8" and device != "cpu":
             raise ModelLoadError("BATCH_PROCESSOR_PRECISION='int8' runs on a CPU only. Use 'auto' on a GPU.")
-        if device != "cpu":
+        if device == "cpu":
+            keep_freed_memory()
+        else:
             torch.cuda.set_per_process_memory_fraction(settings.gpu_memory_fraction, device)
         if precision == "float16" and device == "cpu":
             logger.warning("float16 is slow on most CPUs; set BATCH_PROCESSOR_PRECISION to float32 or bfloat16.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+import resource
 from pathlib import Path
 
 import pytest
@@ -126,3 +128,15 @@ def test_int8_gives_the_same_labels_and_keeps_the_first_blocks(bundled: Sentimen
         assert one == pytest.approx(other, abs=0.1)
     blocks = small._model.roberta.encoder.layer
     assert [type(block.output.dense) is torch.nn.Linear for block in blocks] == [True, True, False, False]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators have no such setting")
+def test_passes_reuse_the_memory_of_earlier_ones(bundled: SentimentModel) -> None:
+    rows = [[0] + [5] * 30 + [2]] * 40
+    for _ in range(3):
+        bundled.probabilities(rows)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(5):
+        bundled.probabilities(rows)
+    # A pass that gets fresh memory from the system has about 10,000 page faults.
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 5 < 3000
