@@ -23,8 +23,8 @@ RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
 
 METHOD = f"""\
 Every arm is a process tree of its own, started and warmed up before the first measurement and stopped (SIGSTOP)
-whenever another one is measured. A measurement waits until nothing else runs on the machine, and is repeated once if
-others disturbed it. The arms take turns on each workload (A B C, A B C, ...); a figure is the median over
+whenever another one is measured. A measurement waits a few seconds for the machine to fall quiet, and is repeated
+once if others disturbed it. The arms take turns on each workload (A B C, A B C, ...); a figure is the median over
 the rounds. All have the same weights, texts, float32 and number of torch threads. Clients send their next request when
 the last one is answered. Over HTTP the load comes from a process of its own on the same cores.
 
@@ -105,8 +105,9 @@ def _trust(record: Record) -> str:
     """How much the machine was the bench's own."""
     disturbed = sum(sample.other_cores > DISTURBED_CORES for sample in record.samples)
     return (
-        f"Other processes kept more than {DISTURBED_CORES:g} cores busy during {disturbed} of the {len(record.samples)} "
-        "measured runs, also when repeated; the tables say which. Where that is many, run it again on a quiet machine."
+        f"Other processes kept more than {DISTURBED_CORES:g} cores busy during {disturbed} of the "
+        f"{len(record.samples)} measured runs, also when repeated; the tables say which. Where that is many, run it "
+        "again on a quiet machine."
     )
 
 
