@@ -55,8 +55,10 @@ def test_events_of_a_hundred_tweets(client: httpx.Client, tweets: list[str], bat
         assert streamed == expected
 
 
-def test_lines_arrive_while_the_work_goes_on(client: httpx.Client, tweets: list[str]) -> None:
-    with client.stream("POST", "/process-batch-stream", json={"texts": tweets[:100], "batch_size": 5}) as response:
+def test_lines_arrive_while_the_work_goes_on(client: httpx.Client) -> None:
+    # Texts as long as the model can take: seconds of work.
+    request = {"texts": ["word " * 510] * 100, "batch_size": 5}
+    with client.stream("POST", "/process-batch-stream", json=request) as response:
         first = next(response.iter_raw())
         assert json.loads(first.splitlines()[0])["status"] == "started"
         assert client.get("/batch-stats").json()["requests_in_flight"] == 1
