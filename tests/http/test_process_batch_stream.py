@@ -59,8 +59,9 @@ def test_lines_arrive_while_the_work_goes_on(client: httpx.Client) -> None:
     # Texts as long as the model can take: seconds of work.
     request = {"texts": ["word " * 510] * 100, "batch_size": 5}
     with client.stream("POST", "/process-batch-stream", json=request) as response:
-        first = next(response.iter_raw())
-        assert json.loads(first.splitlines()[0])["status"] == "started"
+        # Kept: letting go of the iterator would close the connection.
+        chunks = response.iter_raw()
+        assert json.loads(next(chunks).splitlines()[0])["status"] == "started"
         assert client.get("/batch-stats").json()["requests_in_flight"] == 1
 
 
