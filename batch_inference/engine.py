@@ -22,7 +22,7 @@ from batch_inference.tuning import measure_budgets, pick_cost
 
 logger = logging.getLogger(__name__)
 
-CPU_COST: Final = PassCost(max_batch_tokens=2048, overhead_tokens=32)
+CPU_COST: Final = PassCost(max_batch_tokens=2048, overhead_tokens=64)
 """Found with `make tune` on two cores; larger passes are no faster there."""
 
 GPU_BUDGETS: Final = [2**power for power in range(9, 18)]
