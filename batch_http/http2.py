@@ -1,6 +1,6 @@
-"""Mends two faults of the SDK's server, Hypercorn 0.17, on the one HTTP/2 connection that the platform keeps open.
+"""Mends faults of the SDK's server, Hypercorn 0.17, on the one HTTP/2 connection that the platform keeps open.
 
-Either of them fails every request in flight on it, and each failure counts against the instance.
+Any of them fails every request in flight on it, and each failure counts against the instance.
 """
 
 from __future__ import annotations
@@ -9,9 +9,18 @@ import sys
 from typing import Any
 
 from h2.events import DataReceived
+from h2.settings import SettingCodes, Settings
 from hypercorn.config import Config
 from hypercorn.protocol.h2 import H2Protocol
 
+DEFAULT_WINDOW_BYTES = 2**16 - 1
+"""What a connection may send unacknowledged until it is told otherwise: RFC 9113, section 6.9.2."""
+
+WINDOW_BYTES = 2**31 - 1
+"""The widest flow-control window: RFC 9113, section 6.9.1. Hypercorn acknowledges whatever it reads at once, so that a
+narrow one holds no caller back, but costs a round trip for every 64 KiB of a body."""
+
+_initiate = H2Protocol.initiate
 _handle_events = H2Protocol._handle_events
 
 
@@ -19,7 +28,24 @@ def mend_http2() -> None:
     """Call before the server starts."""
     # After 1,000 requests Hypercorn says goodbye, and the platform's HTTP client gives up what is in flight.
     Config.keep_alive_max_requests = sys.maxsize
+    # Hypercorn puts at most 10 frames of a body in line for the request's handler, and meanwhile reads nothing more from
+    # the connection: nobody's, and never again if the handler answers (429, say) without reading its body.
+    Config.max_app_queue_size = 0
+    H2Protocol.initiate = _initiate_with_wide_windows  # type: ignore[method-assign]
     H2Protocol._handle_events = _handle_events_of_open_streams  # type: ignore[method-assign]
+
+
+async def _initiate_with_wide_windows(self: Any, *args: Any, **kwargs: Any) -> None:
+    """Hypercorn's own start of a connection, with windows that no body fills.
+
+    The platform's HTTP client, httpcore 1.0, can miss that a full window has opened, if it learns of it while it waits for
+    several requests. Such a request then hangs until another answer comes, or until the idle connection is closed on it.
+    """
+    initial = {**self.connection.local_settings, SettingCodes.INITIAL_WINDOW_SIZE: WINDOW_BYTES}
+    self.connection.local_settings = Settings(client=False, initial_values=initial)
+    await _initiate(self, *args, **kwargs)
+    self.connection.increment_flow_control_window(WINDOW_BYTES - DEFAULT_WINDOW_BYTES)
+    await self._flush()
 
 
 async def _handle_events_of_open_streams(self: Any, events: list[Any]) -> None:
