@@ -28,8 +28,8 @@ def mend_http2() -> None:
     """Call before the server starts."""
     # After 1,000 requests Hypercorn says goodbye, and the platform's HTTP client gives up what is in flight.
     Config.keep_alive_max_requests = sys.maxsize
-    # Hypercorn puts at most 10 frames of a body in line for the request's handler, and meanwhile reads nothing more from
-    # the connection: nobody's, and never again if the handler answers (429, say) without reading its body.
+    # Hypercorn puts at most 10 frames of a body in line for the request's handler, and meanwhile reads nothing more
+    # from the connection: nobody's, and never again if the handler answers (429, say) without reading its body.
     Config.max_app_queue_size = 0
     H2Protocol.initiate = _initiate_with_wide_windows  # type: ignore[method-assign]
     H2Protocol._handle_events = _handle_events_of_open_streams  # type: ignore[method-assign]
@@ -38,8 +38,8 @@ def mend_http2() -> None:
 async def _initiate_with_wide_windows(self: Any, *args: Any, **kwargs: Any) -> None:
     """Hypercorn's own start of a connection, with windows that no body fills.
 
-    The platform's HTTP client, httpcore 1.0, can miss that a full window has opened, if it learns of it while it waits for
-    several requests. Such a request then hangs until another answer comes, or until the idle connection is closed on it.
+    The platform's HTTP client, httpcore 1.0, can miss that a full window has opened, if it learns of it while it waits
+    for several requests. Such a request then hangs until another answer comes, or until the idle connection is closed.
     """
     initial = {**self.connection.local_settings, SettingCodes.INITIAL_WINDOW_SIZE: WINDOW_BYTES}
     self.connection.local_settings = Settings(client=False, initial_values=initial)

@@ -22,8 +22,9 @@ from batch_inference.tuning import measure_budgets, pick_cost
 
 logger = logging.getLogger(__name__)
 
-CPU_COST: Final = PassCost(max_batch_tokens=2048, overhead_tokens=64)
-"""Found with `make tune` on two cores; larger passes are no faster there."""
+PADDED_CPU_COST: Final = PassCost(max_batch_tokens=2048, overhead_tokens=64)
+PACKED_CPU_COST: Final = PassCost(max_batch_tokens=1024, overhead_tokens=32, is_padded=False)
+"""Found with `make tune` on two cores; larger passes are hardly faster there."""
 
 GPU_BUDGETS: Final = [2**power for power in range(9, 18)]
 GPU_TUNING_REPEATS: Final = 5
@@ -265,7 +266,10 @@ def _queue_time_s(group: TextGroup, arrived_at: float) -> float:
 
 
 def _pass_cost(model: SentimentModel, settings: Settings) -> PassCost:
-    cost = CPU_COST if model.device == "cpu" else pick_cost(measure_budgets(model, GPU_BUDGETS, GPU_TUNING_REPEATS))
+    if model.device == "cpu":
+        cost = PADDED_CPU_COST if model.is_padded else PACKED_CPU_COST
+    else:
+        cost = pick_cost(measure_budgets(model, GPU_BUDGETS, GPU_TUNING_REPEATS))
     if settings.max_batch_tokens == "auto":
         return cost
     return replace(cost, max_batch_tokens=settings.max_batch_tokens)

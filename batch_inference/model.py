@@ -1,19 +1,19 @@
-"""The classifier on its device: loading, precision and the one forward pass. Nothing else here touches the device."""
+"""The classifier on its device: loading, precision and the one forward pass. No other module touches a GPU."""
 
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from batch_inference.errors import DeviceLostError, DeviceOutOfMemoryError, ForwardPassError, ModelLoadError
 from batch_inference.host_memory import keep_freed_memory
+from batch_inference.packed_encoder import PackedEncoder, can_pack
 from batch_inference.settings import Settings
 from batch_inference.tokenizer import TextTokenizer
 
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 SENTIMENTS = ("NEGATIVE", "NEUTRAL", "POSITIVE")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "int8": torch.float32}
-"""What weights are loaded in and autocast computes in. The linear layers of `int8` are quantised after loading."""
+"""What weights are loaded in. The linear layers of `int8` are quantised after loading."""
 
 MAX_LABELS_LENGTH = 256
 """Characters of all label names together: 100 results with scores must fit a 64 KiB line of a stream."""
@@ -39,6 +39,58 @@ class PaddedRows:
     input_ids: torch.Tensor
     attention_mask: torch.Tensor
 
+    @property
+    def num_rows(self) -> int:
+        """How many rows."""
+        return len(self.input_ids)
+
+
+class Forward(Protocol):
+    """How a model's logits are computed: `PaddedForward` or, where it can be, `PackedEncoder`."""
+
+    @property
+    def is_padded(self) -> bool:
+        """Whether a pass computes every row up to the longest one."""
+        ...
+
+    def prepare(self, rows: Sequence[Sequence[int]]) -> Any:
+        """Rows of token ids as `logits` takes them; copying to a device may still go on."""
+        ...
+
+    def logits(self, prepared: Any) -> torch.Tensor:
+        """One forward pass; shape (rows, labels)."""
+        ...
+
+
+class PaddedForward:
+    """transformers' own forward pass under autocast: any model, any device."""
+
+    is_padded = True
+
+    def __init__(self, model: Any, device: str, dtype: torch.dtype) -> None:
+        self._model = model
+        self._device = device
+        self._dtype = dtype
+        self._pad_token_id = int(model.config.pad_token_id or 0)
+
+    def prepare(self, rows: Sequence[Sequence[int]]) -> PaddedRows:
+        """Pad rows to the longest, and start copying them to the device."""
+        longest = max(map(len, rows))
+        input_ids = torch.tensor([[*row, *[self._pad_token_id] * (longest - len(row))] for row in rows])
+        lengths = torch.tensor([len(row) for row in rows])
+        attention_mask = (torch.arange(longest) < lengths[:, None]).long()
+        return PaddedRows(self._to_device(input_ids), self._to_device(attention_mask))
+
+    def logits(self, padded: PaddedRows) -> torch.Tensor:
+        """One forward pass; shape (rows, labels)."""
+        with torch.autocast(self._device.split(":")[0], self._dtype, enabled=self._dtype != torch.float32):
+            logits: torch.Tensor = self._model(input_ids=padded.input_ids, attention_mask=padded.attention_mask).logits
+        return logits
+
+    def _to_device(self, tensor: torch.Tensor) -> torch.Tensor:
+        # From pinned memory the copy runs beside the pass in progress, and need not be waited for.
+        return tensor if self._device == "cpu" else tensor.pin_memory().to(self._device, non_blocking=True)
+
 
 class SentimentModel:
     """A sequence classifier in evaluation mode on one device.
@@ -48,14 +100,13 @@ class SentimentModel:
         labels: upper-case names, in the order of the model's outputs.
         max_tokens: longest row the model can take, special tokens included.
         device: `cpu` or `cuda:0`.
-        precision: `float32`, `bfloat16` or `float16`.
+        precision: `float32`, `bfloat16`, `float16` or `int8`.
+        is_padded: whether a pass computes every row up to the longest one.
     """
 
-    def __init__(self, model: Any, tokenizer: TextTokenizer, device: str, precision: str) -> None:
-        config = model.config
-        self._model = model.eval()
-        self._pad_token_id = int(config.pad_token_id or 0)
-        self._autocast_dtype = DTYPES[precision]
+    def __init__(self, forward: Forward, config: Any, tokenizer: TextTokenizer, device: str, precision: str) -> None:
+        self._forward = forward
+        self.is_padded = forward.is_padded
         self.tokenizer = tokenizer
         self.device = device
         self.precision = precision
@@ -98,28 +149,23 @@ class SentimentModel:
                 f"BATCH_PROCESSOR_MODEL={settings.model!r} cannot be loaded: {reason} "
                 "Use a hub id, a folder with a checkpoint, or 'bundled'."
             ) from error
-        if precision == "int8":
-            model = _quantise(model)
-        return cls(model, TextTokenizer(tokenizer), device, precision)
+        forward = _pick_forward(model.eval(), device, precision)
+        return cls(forward, model.config, TextTokenizer(tokenizer), device, precision)
 
     def probabilities(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:
         """`prepare` and `run` in one."""
         return self.run(self.prepare(rows), lambda: None)
 
-    def prepare(self, rows: Sequence[Sequence[int]]) -> PaddedRows:
-        """Pad rows of token ids, each up to `max_tokens` long, to the longest, and start copying them to the device.
+    def prepare(self, rows: Sequence[Sequence[int]]) -> Any:
+        """Make rows of token ids, each up to `max_tokens` long, ready to `run`.
 
         Raises:
             as `run`.
         """
-        longest = max(map(len, rows))
-        input_ids = torch.tensor([[*row, *[self._pad_token_id] * (longest - len(row))] for row in rows])
-        lengths = torch.tensor([len(row) for row in rows])
-        attention_mask = (torch.arange(longest) < lengths[:, None]).long()
         with self._device_errors(len(rows)):
-            return PaddedRows(self._to_device(input_ids), self._to_device(attention_mask))
+            return self._forward.prepare(rows)
 
-    def run(self, padded: PaddedRows, meanwhile: Callable[[], None]) -> list[list[float]]:
+    def run(self, prepared: Any, meanwhile: Callable[[], None]) -> list[list[float]]:
         """Run one forward pass. A GPU works by itself: once it has its orders, `meanwhile` is called.
 
         Returns:
@@ -130,8 +176,8 @@ class SentimentModel:
             DeviceLostError: the device fails at everything from now on.
             ForwardPassError: the model failed, or answered with something that is no probability.
         """
-        with self._device_errors(len(padded.input_ids)):
-            probabilities = self._forward(padded)
+        with self._device_errors(prepared.num_rows), torch.inference_mode():
+            probabilities = torch.softmax(self._forward.logits(prepared).float(), dim=-1)
             if self.device != "cpu":
                 meanwhile()
             probabilities = probabilities.cpu()
@@ -139,18 +185,6 @@ class SentimentModel:
             raise ForwardPassError(f"the model answered with numbers that are not finite in {self.precision}")
         result: list[list[float]] = probabilities.tolist()
         return result
-
-    @torch.inference_mode()
-    def _forward(self, padded: PaddedRows) -> torch.Tensor:
-        with torch.autocast(
-            self.device.split(":")[0], self._autocast_dtype, enabled=self._autocast_dtype != torch.float32
-        ):
-            logits = self._model(input_ids=padded.input_ids, attention_mask=padded.attention_mask).logits
-        return torch.softmax(logits.float(), dim=-1)
-
-    def _to_device(self, tensor: torch.Tensor) -> torch.Tensor:
-        # From pinned memory the copy runs beside the pass in progress, and need not be waited for.
-        return tensor if self.device == "cpu" else tensor.pin_memory().to(self.device, non_blocking=True)
 
     def memory_gib(self) -> float | None:
         """GiB of device memory that tensors hold now; None on a CPU."""
@@ -180,25 +214,15 @@ class SentimentModel:
             return False
 
 
-def _quantise(model: Any) -> Any:
-    """Quantise the linear layers of a transformer: weights to int8 per output channel, activations to 8 bits per pass.
-
-    The classification head and the first blocks, whose inputs have the widest range, keep float32. Mean change of a
-    probability against float32, bundled model on 2,000 tweets: 0.021 with every block quantised, 0.013 without the
-    first, 0.006 without the first two.
-    """
-    blocks = next(name for name, module in model.base_model.named_modules() if isinstance(module, torch.nn.ModuleList))
-    layers = {
-        name: torch.ao.quantization.per_channel_dynamic_qconfig
-        for name, module in model.base_model.named_modules()
-        if isinstance(module, torch.nn.Linear) and not name.startswith((f"{blocks}.0.", f"{blocks}.1."))
-    }
-    with warnings.catch_warnings():
-        # torch.ao is to move to another package; torch is pinned.
-        warnings.simplefilter("ignore")
-        quantised = torch.ao.quantization.quantize_dynamic(model.base_model, layers)  # type: ignore[no-untyped-call]
-    setattr(model, model.base_model_prefix, quantised)
-    return model
+def _pick_forward(model: Any, device: str, precision: str) -> Forward:
+    dtype = DTYPES[precision]
+    if can_pack(model, device, dtype):
+        return PackedEncoder(model, is_int8=precision == "int8")
+    if precision == "int8":
+        raise ModelLoadError(
+            "BATCH_PROCESSOR_PRECISION='int8' needs a RoBERTa model and a CPU that oneDNN knows. Use 'auto' here."
+        )
+    return PaddedForward(model, device, dtype)
 
 
 def _pick_device(wanted: str) -> str:

@@ -9,27 +9,34 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PassCost:
-    """What a forward pass costs, counted in tokens: `overhead_tokens + rows * longest`.
+    """What a forward pass costs, counted in tokens: `overhead_tokens`, and those that it computes.
 
-    The overhead is what a pass takes however small it is (reading the weights, launching kernels), expressed in the
-    tokens that could be computed in that time. While a pass is small against it, padding is nearly free; in a pass
-    that is large against it, every padding token costs.
+    A padded pass computes `rows * longest` tokens, a packed one only those of its texts. The overhead is what a pass
+    takes however small it is (reading the weights, launching kernels), expressed in the tokens that could be computed
+    in that time. While a pass is small against it, padding is nearly free; in a pass that is large against it, every
+    padding token costs.
 
     Attributes:
-        max_batch_tokens: the budget; most padded tokens (rows x longest row) in one pass.
+        max_batch_tokens: the budget; most tokens that one pass computes.
         overhead_tokens: the fixed part of a pass's cost.
+        is_padded: whether a pass computes every row up to the longest one.
     """
 
     max_batch_tokens: int
     overhead_tokens: int
+    is_padded: bool = True
 
-    def fits(self, rows: int, longest: int) -> bool:
-        """Whether the shape is within the budget. A single row always is, for nothing smaller can be run."""
-        return rows == 1 or rows * longest <= self.max_batch_tokens
+    def computed_tokens(self, useful_tokens: int, rows: int, longest: int) -> int:
+        """Tokens that a pass computes, padding included."""
+        return rows * longest if self.is_padded else useful_tokens
+
+    def fits(self, useful_tokens: int, rows: int, longest: int) -> bool:
+        """Whether a pass is within the budget. A single row always is, for nothing smaller can be run."""
+        return rows == 1 or self.computed_tokens(useful_tokens, rows, longest) <= self.max_batch_tokens
 
     def efficiency(self, useful_tokens: int, rows: int, longest: int) -> float:
         """Useful tokens per token of cost, between 0 and 1."""
-        return useful_tokens / (self.overhead_tokens + rows * longest)
+        return useful_tokens / (self.overhead_tokens + self.computed_tokens(useful_tokens, rows, longest))
 
 
 def plan_pass(waiting: Mapping[int, int], oldest: int, cost: PassCost) -> dict[int, int]:
@@ -54,13 +61,12 @@ def plan_pass(waiting: Mapping[int, int], oldest: int, cost: PassCost) -> dict[i
     while shorter or longer:
         side = _nearer(shorter, longer, oldest)
         length = side[0]
-        new_longest = max(longest, length)
-        new_efficiency = cost.efficiency(useful_tokens + length, rows + 1, new_longest)
-        if new_efficiency < efficiency or not cost.fits(rows + 1, new_longest):
+        grown = (useful_tokens + length, rows + 1, max(longest, length))
+        if cost.efficiency(*grown) < efficiency or not cost.fits(*grown):
             side.clear()
             continue
         plan[length] = plan.get(length, 0) + 1
-        rows, useful_tokens, longest, efficiency = rows + 1, useful_tokens + length, new_longest, new_efficiency
+        (useful_tokens, rows, longest), efficiency = grown, cost.efficiency(*grown)
         if plan[length] == waiting[length]:
             side.popleft()
     return dict(waiting) if _one_pass_is_cheaper(waiting, rows, useful_tokens, longest, cost) else plan
@@ -70,11 +76,16 @@ def _one_pass_is_cheaper(
     waiting: Mapping[int, int], rows: int, useful_tokens: int, longest: int, cost: PassCost
 ) -> bool:
     """Whether running all that waits at once beats the planned pass and one more, were that one free of padding."""
-    all_rows, all_longest = sum(waiting.values()), max(waiting)
-    if rows == all_rows or not cost.fits(all_rows, all_longest):
+    all_tokens, all_rows, all_longest = (
+        sum(n * count for n, count in waiting.items()),
+        sum(waiting.values()),
+        max(waiting),
+    )
+    if rows == all_rows or not cost.fits(all_tokens, all_rows, all_longest):
         return False
-    rest_tokens = sum(length * count for length, count in waiting.items()) - useful_tokens
-    return all_rows * all_longest <= rows * longest + cost.overhead_tokens + rest_tokens
+    planned = cost.computed_tokens(useful_tokens, rows, longest)
+    at_once = cost.computed_tokens(all_tokens, all_rows, all_longest)
+    return at_once <= planned + cost.overhead_tokens + all_tokens - useful_tokens
 
 
 def _nearer(shorter: deque[int], longer: deque[int], length: int) -> deque[int]:

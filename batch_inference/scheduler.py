@@ -302,8 +302,8 @@ class Scheduler(Generic[PreparedT]):
 
     def _deliver(self, texts: list[QueuedText], answers: list[list[float]], started_at: float) -> None:
         duration_s = time.monotonic() - started_at
-        num_tokens = len(texts) * max(len(text.input_ids) for text in texts)
-        num_padding_tokens = num_tokens - sum(len(text.input_ids) for text in texts)
+        num_useful_tokens, num_tokens = self._count_tokens(texts)
+        num_padding_tokens = num_tokens - num_useful_tokens
         self._on_pass(PassRecord(len(texts), num_tokens, num_padding_tokens, duration_s))
         for group in {id(text.group): text.group for text in texts}.values():
             usage = group.usage
@@ -318,8 +318,13 @@ class Scheduler(Generic[PreparedT]):
             if text.group.num_unanswered == 0:
                 _succeed(text.group)
 
+    def _count_tokens(self, texts: list[QueuedText]) -> tuple[int, int]:
+        """Tokens of the texts, and those that a pass of them computes."""
+        lengths = [len(text.input_ids) for text in texts]
+        return sum(lengths), self._cost.computed_tokens(sum(lengths), len(lengths), max(lengths))
+
     def _shrink_budget(self, texts: list[QueuedText]) -> None:
-        failed_tokens = len(texts) * max(len(text.input_ids) for text in texts)
+        failed_tokens = self._count_tokens(texts)[1]
         self._cost = replace(self._cost, max_batch_tokens=max(1, min(failed_tokens, self.max_batch_tokens) // 2))
         self._passes_since_out_of_memory = 0
         logger.warning("Out of memory: the budget of a pass is now %d tokens.", self.max_batch_tokens)

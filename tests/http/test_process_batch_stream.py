@@ -12,7 +12,7 @@ import torch
 
 from batch_http.stream import MAX_WRITES, stream_batch
 from batch_inference.engine import Engine
-from batch_inference.model import PaddedRows
+from batch_inference.packed_encoder import PackedRows
 from schemas import BatchRequest
 
 
@@ -87,15 +87,15 @@ def test_a_stream_never_fills_the_sdks_buffer(engine: Engine, num_texts: int, ba
 
 def test_a_failure_midway_is_the_last_line_and_is_counted(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     # The real model does not fail on texts: a pass that holds the marked one is made to.
-    forward = engine.model._forward
+    logits = engine.model._forward.logits
     poison = engine.model.tokenizer.encode(["zebra"], 512)[0].input_ids[1]
 
-    def failing(padded: PaddedRows) -> torch.Tensor:
-        if poison in padded.input_ids:
+    def failing(packed: PackedRows) -> torch.Tensor:
+        if poison in packed.input_ids:
             raise RuntimeError("secret details")
-        return forward(padded)
+        return logits(packed)
 
-    monkeypatch.setattr(engine.model, "_forward", failing)
+    monkeypatch.setattr(engine.model._forward, "logits", failing)
     before = engine.stats.snapshot().errors.get("inference_failed", 0)
     request = BatchRequest(texts=["fine"] * 40 + ["zebra"] + ["fine"] * 9, batch_size=10)
     events = [json.loads(line) for write in stream_batch(engine, request) for line in write.splitlines()]

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, RobertaConfig
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertConfig, RobertaConfig
 
 from batch_inference.errors import DeviceLostError, DeviceOutOfMemoryError, ForwardPassError, ModelLoadError
 from batch_inference.model import SentimentModel
+from batch_inference.packed_encoder import FloatLinear, Int8Linear, PackedEncoder
 from batch_inference.settings import BUNDLED_MODEL_PATH, load_settings
 
 TEXTS = ["I love this!", "What a waste of money.", "The parcel came on Monday.", "word " * 600]
@@ -42,11 +43,13 @@ def encode(model: SentimentModel, texts: list[str]) -> list[list[int]]:
 
 def test_probabilities_are_those_of_the_plain_model(bundled: SentimentModel) -> None:
     plain = AutoModelForSequenceClassification.from_pretrained(BUNDLED_MODEL_PATH, dtype=torch.float32).eval()
-    rows = encode(bundled, TEXTS)
+    # The last row spells out the pad token, which shifts the positions after it.
+    rows = [*encode(bundled, TEXTS), [0, 9, plain.config.pad_token_id, 7, 2]]
+    assert not bundled.is_padded
     for row, answer in zip(rows, bundled.probabilities(rows), strict=True):
         with torch.inference_mode():
-            expected = plain(input_ids=torch.tensor([row])).logits.softmax(-1)[0].tolist()
-        assert answer == pytest.approx(expected, abs=1e-5)
+            expected = plain(input_ids=torch.tensor([row]), attention_mask=torch.ones(1, len(row))).logits
+        assert answer == pytest.approx(expected.softmax(-1)[0].tolist(), abs=1e-5)
 
 
 def test_the_limit_comes_from_the_position_embeddings(bundled: SentimentModel, full_size: SentimentModel) -> None:
@@ -88,7 +91,7 @@ def test_a_missing_gpu_is_one_sentence() -> None:
 
 def test_numbers_that_are_not_finite_never_leave_the_model() -> None:
     broken = SentimentModel.load(load_settings(model="bundled", device="cpu", precision="float32"))
-    torch.nn.init.constant_(broken._model.classifier.out_proj.bias, float("nan"))
+    torch.nn.init.constant_(broken._forward._classifier.out_proj.bias, float("nan"))
     with pytest.raises(ForwardPassError, match="not finite"):
         broken.probabilities([[0, 5, 2]])
 
@@ -103,7 +106,7 @@ def test_out_of_device_memory_has_its_own_error(bundled: SentimentModel, monkeyp
     def out_of_memory(rows: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(bundled, "_forward", out_of_memory)
+    monkeypatch.setattr(bundled._forward, "logits", out_of_memory)
     with pytest.raises(DeviceOutOfMemoryError):
         bundled.probabilities([[0, 5, 2]])
 
@@ -114,7 +117,7 @@ def test_a_lost_device_is_told_from_a_failed_pass(bundled: SentimentModel, monke
         monkeypatch.setattr(bundled, "device", "meta")
         raise RuntimeError("CUDA error: device-side assert triggered")
 
-    monkeypatch.setattr(bundled, "_forward", device_side_assert)
+    monkeypatch.setattr(bundled._forward, "logits", device_side_assert)
     with pytest.raises(DeviceLostError, match="device-side assert"):
         bundled.probabilities([[0, 5, 2]])
 
@@ -126,8 +129,39 @@ def test_int8_gives_the_same_labels_and_keeps_the_first_blocks(bundled: Sentimen
     ):
         assert one.index(max(one)) == other.index(max(other))
         assert one == pytest.approx(other, abs=0.1)
-    blocks = small._model.roberta.encoder.layer
-    assert [type(block.output.dense) is torch.nn.Linear for block in blocks] == [True, True, False, False]
+    assert isinstance(small._forward, PackedEncoder)
+    assert [type(block.outer) for block in small._forward._blocks] == [FloatLinear, *[Int8Linear] * 3]
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model of another architecture, with random weights."""
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=14587, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+        pad_token_id=1, id2label={0: "negative", 1: "positive"},
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("bert")
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(BUNDLED_MODEL_PATH).save_pretrained(folder)
+    return folder
+
+
+def test_a_model_that_cannot_be_packed_is_padded(bert: Path) -> None:
+    padded = SentimentModel.load(load_settings(model=str(bert), device="cpu", precision="float32"))
+    assert padded.is_padded
+    assert padded.labels == ("NEGATIVE", "POSITIVE")
+    plain = AutoModelForSequenceClassification.from_pretrained(bert, dtype=torch.float32).eval()
+    rows = encode(padded, TEXTS)
+    for row, answer in zip(rows, padded.probabilities(rows), strict=True):
+        with torch.inference_mode():
+            expected = plain(input_ids=torch.tensor([row])).logits.softmax(-1)[0].tolist()
+        assert answer == pytest.approx(expected, abs=1e-5)
+
+
+def test_int8_for_such_a_model_is_refused_in_one_sentence(bert: Path) -> None:
+    with pytest.raises(ModelLoadError, match="BATCH_PROCESSOR_PRECISION='int8' needs a RoBERTa model"):
+        SentimentModel.load(load_settings(model=str(bert), device="cpu", precision="int8"))
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators have no such setting")

@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 from batch_inference.planner import PassCost, plan_pass
 
 QUEUES = st.dictionaries(st.integers(1, 512), st.integers(1, 40), min_size=1, max_size=60)
-COSTS = st.builds(PassCost, max_batch_tokens=st.integers(1, 20_000), overhead_tokens=st.integers(0, 9_000))
+COSTS = st.builds(
+    PassCost,
+    max_batch_tokens=st.integers(1, 20_000),
+    overhead_tokens=st.integers(0, 9_000),
+    is_padded=st.booleans(),
+)
 
 
 @given(QUEUES, COSTS, st.data())
@@ -30,7 +35,8 @@ def test_a_pass_takes_what_waits_and_no_more(waiting: dict[int, int], cost: Pass
 def test_a_pass_keeps_to_the_budget(waiting: dict[int, int], cost: PassCost, data: st.DataObject) -> None:
     plan = plan_pass(waiting, data.draw(st.sampled_from(sorted(waiting))), cost)
     rows = sum(plan.values())
-    assert rows == 1 or rows * max(plan) <= cost.max_batch_tokens
+    useful_tokens = sum(length * count for length, count in plan.items())
+    assert rows == 1 or (rows * max(plan) if cost.is_padded else useful_tokens) <= cost.max_batch_tokens
 
 
 @given(QUEUES, COSTS)
@@ -69,3 +75,9 @@ def test_planned_passes_cost_less_than_chunks_of_16_in_order_of_arrival(lengths:
 )
 def test_examples(waiting: dict[int, int], oldest: int, overhead: int, expected: dict[int, int]) -> None:
     assert plan_pass(waiting, oldest, PassCost(max_batch_tokens=640, overhead_tokens=overhead)) == expected
+
+
+def test_without_padding_lengths_do_not_matter() -> None:
+    cost = PassCost(max_batch_tokens=640, overhead_tokens=32, is_padded=False)
+    assert plan_pass({400: 1, 30: 5, 90: 1}, 30, cost) == {400: 1, 30: 5, 90: 1}
+    assert plan_pass({400: 1, 30: 20, 90: 1}, 90, cost) == {90: 1, 30: 18}
