@@ -68,26 +68,27 @@ class Arm(ABC):
     def _wait_until_ready(self) -> None: ...
 
     @abstractmethod
-    def _run(self, requests: list[list[str]], clients: int) -> tuple[dict[str, Any], list[str]]:
-        """Send the requests; the load's figures and the labels."""
+    def _run(self, requests: list[list[str]], clients: int, cycles: int) -> tuple[dict[str, Any], list[str]]:
+        """Send the requests, `cycles` times over; the load's figures and the labels."""
 
-    def measure(self, requests: list[list[str]], clients: int) -> Measurement:
-        """Thaw, wake up with one small request, run all requests, freeze."""
+    def measure(self, requests: list[list[str]], clients: int, cycles: int = 1) -> Measurement:
+        """Thaw, wake up with one small request, run all requests so many times over, freeze."""
         pid = self._process.pid
         thaw(pid)
         try:
-            self._run([requests[0][:2]], 1)
+            self._run([requests[0][:2]], 1, 1)
             cpu_before, own_before = cpu_s(pid), _own_cpu_s()
             busy_before, started_at = busy_s(), time.monotonic()
             with PeakMemory(pid) as memory:
-                load, labels = self._run(requests, clients)
+                load, labels = self._run(requests, clients, cycles)
             used_s, own_s = cpu_s(pid) - cpu_before, _own_cpu_s() - own_before
             other_s = busy_s() - busy_before - used_s - own_s
             other_cores = max(0.0, other_s / (time.monotonic() - started_at))
         finally:
             freeze(pid)
-        if len(labels) != sum(map(len, requests)):
-            raise ArmError(f"{self.name} gave {len(labels)} labels for {sum(map(len, requests))} texts")
+        num_texts = cycles * sum(map(len, requests))
+        if len(labels) != num_texts:
+            raise ArmError(f"{self.name} gave {len(labels)} labels for {num_texts} texts")
         return Measurement(
             elapsed_s=load["elapsed_s"],
             latencies_s=load["latencies_s"],
@@ -139,18 +140,18 @@ class InProcessArm(Arm):
     def _wait_until_ready(self) -> None:
         self._read_line()
 
-    def _run(self, requests: list[list[str]], clients: int) -> tuple[dict[str, Any], list[str]]:
-        job: dict[str, Any] = {"requests": requests, "clients": clients}
+    def _run(self, requests: list[list[str]], clients: int, cycles: int) -> tuple[dict[str, Any], list[str]]:
+        job: dict[str, Any] = {"requests": requests, "clients": clients, "cycles": cycles}
         if self.batch_size:
             job["batch_size"] = self.batch_size
         result = self._call(job)
         return result, result["labels"]
 
-    def flop_per_s(self) -> float:
-        """For the arm `limit`: what the model's matrix products reach."""
+    def flop_per_s(self) -> dict[str, float]:
+        """For the arm `limit`: what the model's matrix products reach, by kind of kernels."""
         thaw(self._process.pid)
         try:
-            return float(self._call({})["flop_per_s"])
+            return self._call({})
         finally:
             freeze(self._process.pid)
 
@@ -202,8 +203,8 @@ class HttpArm(Arm):
             time.sleep(0.2)
         raise self._error(f"was not ready within {START_TIMEOUT_S} s")
 
-    def _run(self, requests: list[list[str]], clients: int) -> tuple[dict[str, Any], list[str]]:
-        prepared = [self._server.request(texts) for texts in requests]
+    def _run(self, requests: list[list[str]], clients: int, cycles: int) -> tuple[dict[str, Any], list[str]]:
+        prepared = [self._server.request(texts) for texts in requests * cycles]
         job = {
             "url": self._url + prepared[0][0],
             "bodies": [base64.b64encode(body).decode() for _, body in prepared],

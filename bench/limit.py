@@ -10,6 +10,10 @@ from pathlib import Path
 
 import torch
 
+from batch_inference.packed_encoder import FloatLinear
+
+MakeLinear = Callable[[torch.Tensor, torch.Tensor], Callable[[torch.Tensor], torch.Tensor]]
+
 ROWS = (512, 1024, 2048, 4096)
 """Tokens in a product. The limit is what the best of them reaches: it must not flatter the engine."""
 SECONDS_PER_SHAPE = 0.25
@@ -44,24 +48,42 @@ class ModelShape:
         return 2 * sum(macs)
 
 
-def matmul_flop_per_s(shape: ModelShape) -> float:
-    """What the layer's matrix products reach when nothing else runs between them, at the best number of rows."""
-    return max(_layer_flop_per_s(shape, rows) for rows in ROWS)
+@dataclass(frozen=True)
+class Limits:
+    """FLOP/s that the model's matrix products reach, at the best number of rows."""
+
+    torch_linear: float
+    """By what `torch.nn.functional.linear` calls: the limit of everybody who leaves it at that."""
+    onednn: float
+    """By oneDNN's kernels, weights in their own layout: what the engine calls."""
 
 
-def _layer_flop_per_s(shape: ModelShape, rows: int) -> float:
+def matmul_flop_per_s(shape: ModelShape) -> Limits:
+    """What the layer's matrix products reach when nothing else runs between them."""
+    return Limits(
+        torch_linear=max(_layer_flop_per_s(shape, rows, _torch_linear) for rows in ROWS),
+        onednn=max(_layer_flop_per_s(shape, rows, FloatLinear) for rows in ROWS),
+    )
+
+
+def _layer_flop_per_s(shape: ModelShape, rows: int, make_linear: MakeLinear) -> float:
     """One layer's four square and two inner products: their operations over the sum of their median times."""
     hidden, inner = shape.hidden, shape.inner
     seconds = sum(
-        count * _median_s(_product(rows, width, height))
+        count * _median_s(_product(rows, width, height, make_linear))
         for count, width, height in ((4, hidden, hidden), (1, hidden, inner), (1, inner, hidden))
     )
     return 2 * rows * (4 * hidden**2 + 2 * hidden * inner) / seconds
 
 
-def _product(rows: int, width: int, height: int) -> Callable[[], torch.Tensor]:
-    inputs, weights = torch.randn(rows, width), torch.randn(height, width)
-    return lambda: torch.nn.functional.linear(inputs, weights)
+@torch.inference_mode()
+def _product(rows: int, width: int, height: int, make_linear: MakeLinear) -> Callable[[], torch.Tensor]:
+    linear, inputs = make_linear(torch.randn(height, width), torch.randn(height)), torch.randn(rows, width)
+    return lambda: linear(inputs)
+
+
+def _torch_linear(weight: torch.Tensor, bias: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+    return lambda inputs: torch.nn.functional.linear(inputs, weight, bias)
 
 
 @torch.inference_mode()

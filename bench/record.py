@@ -74,7 +74,7 @@ class Record:
         command: what was typed.
         machine: hardware and versions.
         samples: all measured runs.
-        limits: FLOP/s of the model's matrix products, per model one per repeat.
+        limits: FLOP/s of the model's matrix products by each kind of kernels, per model one per repeat.
         sweeps: per model and kind of text, texts/s of the pipeline by batch size.
         tunings: per model and peer, its batching settings.
         failures: per arm, why it could not be measured.
@@ -85,7 +85,7 @@ class Record:
     command: str
     machine: dict[str, str]
     samples: list[Sample] = field(default_factory=list)
-    limits: dict[str, list[float]] = field(default_factory=dict)
+    limits: dict[str, list[dict[str, float]]] = field(default_factory=dict)
     sweeps: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     tunings: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)

@@ -216,7 +216,7 @@ class Session:
         tell(str(error))
 
 
-def _in_quiet(limit: InProcessArm) -> float:
+def _in_quiet(limit: InProcessArm) -> dict[str, float]:
     wait_until_quiet()
     return limit.flop_per_s()
 

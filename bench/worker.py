@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +52,10 @@ def run_requests(routine: Routine, requests: list[list[str]], clients: int) -> d
 
 def _answer_job(routine: Routine | None, checkpoint: Path, job: dict[str, Any]) -> dict[str, Any]:
     if routine is None:
-        return {"flop_per_s": matmul_flop_per_s(ModelShape.of(checkpoint))}
+        return asdict(matmul_flop_per_s(ModelShape.of(checkpoint)))
     if "batch_size" in job and isinstance(routine, PipelineRoutine):
         routine.configure(job["batch_size"])
-    result = run_requests(routine, job["requests"], job["clients"])
+    result = run_requests(routine, job["requests"] * job["cycles"], job["clients"])
     # So that the memory read after a run is what is held, not what waits to be collected.
     gc.collect()
     return result
