@@ -23,7 +23,7 @@ from batch_inference.tuning import measure_budgets, pick_cost
 logger = logging.getLogger(__name__)
 
 PADDED_CPU_COST: Final = PassCost(max_batch_tokens=2048, overhead_tokens=64)
-PACKED_CPU_COST: Final = PassCost(max_batch_tokens=1024, overhead_tokens=32, is_padded=False)
+PACKED_CPU_COST: Final = PassCost(max_batch_tokens=2048, overhead_tokens=32, is_padded=False)
 """Found with `make tune` on two cores; larger passes are hardly faster there."""
 
 GPU_BUDGETS: Final = [2**power for power in range(9, 18)]
@@ -127,7 +127,7 @@ class Engine:
 
     @property
     def max_batch_tokens(self) -> int:
-        """Padded tokens a forward pass may hold now."""
+        """Tokens a forward pass may hold now, padding included."""
         return self._scheduler.max_batch_tokens
 
     @property

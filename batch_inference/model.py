@@ -126,9 +126,7 @@ class SentimentModel:
             precision = "float32" if device == "cpu" else "float16"
         if precision == "int8" and device != "cpu":
             raise ModelLoadError("BATCH_PROCESSOR_PRECISION='int8' runs on a CPU only. Use 'auto' on a GPU.")
-        if device == "cpu":
-            keep_freed_memory()
-        else:
+        if device != "cpu":
             torch.cuda.set_per_process_memory_fraction(settings.gpu_memory_fraction, device)
         if precision == "float16" and device == "cpu":
             logger.warning("float16 is slow on most CPUs; set BATCH_PROCESSOR_PRECISION to float32 or bfloat16.")
@@ -150,6 +148,9 @@ class SentimentModel:
                 "Use a hub id, a folder with a checkpoint, or 'bundled'."
             ) from error
         forward = _pick_forward(model.eval(), device, precision)
+        if device == "cpu":
+            # Not before: what loading needs and frees goes back to the system.
+            keep_freed_memory()
         return cls(forward, model.config, TextTokenizer(tokenizer), device, precision)
 
     def probabilities(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:

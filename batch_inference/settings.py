@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     """Arithmetic of the forward pass. `auto` is float16 on a GPU and float32 on a CPU; `int8` is for CPUs only."""
 
     max_batch_tokens: Literal["auto"] | PositiveInt = "auto"
-    """Padded tokens (rows x longest row) in one forward pass. Example: 2048 is 64 tweets padded to 32 tokens."""
+    """Tokens in one forward pass, padding included. Example: 2048 is 64 tweets padded to 32 tokens."""
 
     gpu_memory_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the GPU's memory this process may take; a pass that would need more is split."""

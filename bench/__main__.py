@@ -47,7 +47,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="torch threads of each arm")
     parser.add_argument("--share", type=float, default=1, help="texts in a run, over the usual number (default 1)")
-    parser.add_argument("--scale-texts", type=int, default=20_000, help="texts of the engine's long run; 0 for none")
+    parser.add_argument("--scale-texts", type=int, default=100_000, help="texts of the engine's long run; 0 for none")
     parser.add_argument("--texts", type=Path, default=DEFAULT_TEXTS, help="lines of label (0, 1, 2), tab, text")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the report; its plots go beside it")
     parser.add_argument("--resume", action="store_true", help="add to what the last run measured, as after a stop")

@@ -40,6 +40,8 @@ the last one is answered. Over HTTP the load comes from a process of its own on 
   The rest of the peers' settings is in the tables; `python -m bench.tune` tries others and keeps the best. All take a
   list of texts per request, so a request of 100 texts is one request to all of them, and a single text a list of one
   (`/analyze-single` for the service).
+- The engine and the service run RoBERTa's encoder without padding on oneDNN's kernels; the others run transformers' own
+  modules on the kernels that torch takes by itself. "The limit" below tells how fast either kind is alone.
 - Latencies are of whole requests. Memory is the highest resident memory of the process tree.
 - RoBERTa-base has random weights, whose labels are near ties: the agreement of labels says little there.
 """

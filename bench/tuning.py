@@ -28,8 +28,9 @@ class Tuning:
 
 
 def read_tuned(model: str, kind: str, peer: str) -> Tuning:
-    """The settings kept for a peer with a model on a kind of text, or the defaults."""
-    return Tuning(**_read().get(_key(model, kind), {}).get(peer, {}))
+    """The settings kept for a peer with a model on a kind of text; else those for tweets; else the defaults."""
+    kept = _read()
+    return Tuning(**kept.get(_key(model, kind), kept.get(_key(model, "tweets"), {})).get(peer, {}))
 
 
 def write_tuned(model: str, kind: str, peer: str, tuning: Tuning) -> None:

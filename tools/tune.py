@@ -28,7 +28,7 @@ def draw(points: list[BudgetPoint], title: str, path: Path) -> None:
     axes.plot([p.max_batch_tokens for p in points], [p.tokens_per_second for p in points], marker="o")
     axes.set_xscale("log", base=2)
     axes.set_ylim(bottom=0)
-    axes.set(xlabel="padded tokens in a forward pass", ylabel="tokens/s", title=title)
+    axes.set(xlabel="tokens in a forward pass", ylabel="tokens/s", title=title)
     axes.grid(alpha=0.3)
     figure.savefig(path, bbox_inches="tight")
 
