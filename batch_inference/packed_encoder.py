@@ -1,8 +1,9 @@
 """A RoBERTa encoder for CPUs that computes no padding: the texts of a pass lie one after the other in one long row.
 
 Linear layers, nine tenths of the work, see tokens and not texts; only attention needs to know where a text ends. Their
-weights are stored in the layout of oneDNN's kernels, which on AMD's processors are more than twice as fast as those
-that torch takes by itself (MKL's), and which apply the activation or the residual while the result is still in cache.
+weights are stored in the layout of oneDNN's kernels, which apply the activation or the residual while the result is
+still in cache. On an AMD EPYC they are more than twice as fast as those that torch takes by itself, MKL's
+(bench/RESULTS.md, "The limit").
 """
 
 from __future__ import annotations
