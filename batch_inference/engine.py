@@ -23,8 +23,10 @@ from batch_inference.tuning import measure_budgets, pick_cost
 logger = logging.getLogger(__name__)
 
 PADDED_CPU_COST: Final = PassCost(max_batch_tokens=2048, overhead_tokens=64)
-PACKED_CPU_COST: Final = PassCost(max_batch_tokens=2048, overhead_tokens=32, is_padded=False)
-"""Found with `make tune` on two cores; larger passes are hardly faster there."""
+PACKED_CPU_OVERHEAD_TOKENS: Final = 32
+PACKED_CPU_ACTIVATION_FLOATS: Final = 3 * 2**20
+"""Numbers in the widest activation of a pass: 2,048 tokens of the bundled model, 1,024 of RoBERTa-base. Found with
+`make tune` and the bench on two cores; larger passes are no faster, and begin to leave the cache."""
 
 GPU_BUDGETS: Final = [2**power for power in range(9, 18)]
 GPU_TUNING_REPEATS: Final = 5
@@ -267,9 +269,14 @@ def _queue_time_s(group: TextGroup, arrived_at: float) -> float:
 
 def _pass_cost(model: SentimentModel, settings: Settings) -> PassCost:
     if model.device == "cpu":
-        cost = PADDED_CPU_COST if model.is_padded else PACKED_CPU_COST
+        cost = PADDED_CPU_COST if model.is_padded else _packed_cpu_cost(model.inner_size)
     else:
         cost = pick_cost(measure_budgets(model, GPU_BUDGETS, GPU_TUNING_REPEATS))
     if settings.max_batch_tokens == "auto":
         return cost
     return replace(cost, max_batch_tokens=settings.max_batch_tokens)
+
+
+def _packed_cpu_cost(inner_size: int) -> PassCost:
+    budget = max(1, PACKED_CPU_ACTIVATION_FLOATS // inner_size)
+    return PassCost(budget, PACKED_CPU_OVERHEAD_TOKENS, is_padded=False)

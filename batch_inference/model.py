@@ -102,11 +102,13 @@ class SentimentModel:
         device: `cpu` or `cuda:0`.
         precision: `float32`, `bfloat16`, `float16` or `int8`.
         is_padded: whether a pass computes every row up to the longest one.
+        inner_size: width of the feed-forward layers, the widest there are; 0 if the configuration does not say.
     """
 
     def __init__(self, forward: Forward, config: Any, tokenizer: TextTokenizer, device: str, precision: str) -> None:
         self._forward = forward
         self.is_padded = forward.is_padded
+        self.inner_size = int(getattr(config, "intermediate_size", 0))
         self.tokenizer = tokenizer
         self.device = device
         self.precision = precision

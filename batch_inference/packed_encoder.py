@@ -25,13 +25,17 @@ the first, 0.0025 and none without the first two."""
 _ONEDNN = torch.ops.mkldnn
 _ONEDNN_INT8 = torch.ops.onednn
 
+_CAPABILITIES = torch.cpu.get_capabilities()
+_HIGHEST_BYTE = 255 if _CAPABILITIES.get("avx512_vnni") or _CAPABILITIES.get("avx_vnni") else 127
+"""Without VNNI, processors add two products in 16 bits, and 2 x 255 x 127 does not fit: seven bits have to do."""
+
 
 @dataclass(frozen=True, slots=True)
 class PackedRows:
     """The input of a pass without padding.
 
     Attributes:
-        input_ids: of all rows, one after the other; shape (tokens,).
+        input_ids: of all rows, one after the other, and a few of no row at the end; shape (tokens,).
         positions: of those tokens in their rows, as the position embeddings count them; shape (tokens,).
         first_tokens: where each row starts; shape (rows,).
         runs: (rows, length) of neighbouring rows that are equally long, in order.
@@ -85,7 +89,7 @@ class FloatLinear:
 
 
 class Int8Linear:
-    """Weights in int8, scaled per output channel; inputs in 8 bits, scaled per pass; sums, outputs in float32."""
+    """Weights in int8, scaled per output channel; inputs as bytes, scaled together; sums and outputs in float32."""
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
         self._scales = weight.abs().amax(dim=1) / 127
@@ -115,10 +119,10 @@ class Int8Linear:
 
 
 def _quantised(inputs: torch.Tensor) -> tuple[torch.Tensor, float, int]:
-    """Inputs in 8 bits, their scale and what stands for zero: the range is that of the values, and has zero in it."""
+    """Inputs as bytes, their scale and what stands for zero: the range is that of the values, and has zero in it."""
     lowest, highest = map(float, torch.aminmax(inputs))
     lowest, highest = min(lowest, 0.0), max(highest, 0.0)
-    scale = max(highest - lowest, 1e-12) / 255
+    scale = max(highest - lowest, 1e-12) / _HIGHEST_BYTE
     zero_point = round(-lowest / scale)
     # The conversion cuts off the fraction; one half more makes it round.
     return torch.add(zero_point + 0.5, inputs, alpha=1 / scale).to(torch.uint8), scale, zero_point
@@ -187,13 +191,16 @@ class PackedEncoder:
 
     def prepare(self, rows: Sequence[Sequence[int]]) -> PackedRows:
         """Lay rows of token ids one after the other; fastest where equally long ones are neighbours."""
-        input_ids = torch.tensor(list(chain.from_iterable(rows)))
+        num_tokens = sum(map(len, rows))
+        surplus = [self._pad_token_id] * (_rounded_up(num_tokens) - num_tokens)
+        input_ids = torch.tensor([*chain.from_iterable(rows), *surplus])
         lengths = torch.tensor([len(row) for row in rows])
         first_tokens = lengths.cumsum(0) - lengths
         # As transformers counts them: a pad token, which a text may spell out, has the position before the first.
         is_counted = (input_ids != self._pad_token_id).long()
         counts = is_counted.cumsum(0)
-        counts_before = (counts - is_counted)[first_tokens].repeat_interleave(lengths)
+        counts_before = counts.new_zeros(len(counts))
+        counts_before[:num_tokens] = (counts - is_counted)[first_tokens].repeat_interleave(lengths)
         positions = (counts - counts_before) * is_counted + self._pad_token_id
         runs = tuple((len(list(run)), length) for length, run in groupby(map(len, rows)))
         return PackedRows(input_ids, positions, first_tokens, runs)
@@ -225,7 +232,18 @@ class PackedEncoder:
             values = scaled_dot_product_attention(queries, keys, values)
             attended[start:end].view(rows, length, self._num_heads, -1).copy_(values.transpose(1, 2))
             start = end
+        attended[start:] = 0
         return attended
+
+
+def _rounded_up(num_tokens: int) -> int:
+    """Up to a sixteenth more, so that passes have few different sizes and find memory of theirs that is free.
+
+    With sizes all different, the process held 639 MiB after 2,500 tweets and 793 MiB after 25,000; so it is 519 and
+    532 MiB (bundled model).
+    """
+    step = max(1, 1 << (num_tokens.bit_length() - 5)) if num_tokens >= 32 else 1
+    return -(-num_tokens // step) * step
 
 
 def _normalised(hidden: torch.Tensor, norm: Any) -> torch.Tensor:

@@ -15,6 +15,7 @@ from batch_inference.model import SentimentModel
 from batch_inference.packed_encoder import FloatLinear, Int8Linear, PackedEncoder
 from batch_inference.settings import BUNDLED_MODEL_PATH, load_settings
 
+NUM_TOKENS = [num for num in range(501, 2049) if num % 500]
 TEXTS = ["I love this!", "What a waste of money.", "The parcel came on Monday.", "word " * 600]
 
 
@@ -50,6 +51,15 @@ def test_probabilities_are_those_of_the_plain_model(bundled: SentimentModel) -> 
         with torch.inference_mode():
             expected = plain(input_ids=torch.tensor([row]), attention_mask=torch.ones(1, len(row))).logits
         assert answer == pytest.approx(expected.softmax(-1)[0].tolist(), abs=1e-5)
+
+
+def test_passes_have_few_sizes_and_little_beyond_their_texts(bundled: SentimentModel) -> None:
+    sizes = {
+        num: len(bundled.prepare([[5] * 500] * (num // 500) + [[5] * (num % 500)]).input_ids) for num in NUM_TOKENS
+    }
+    assert all(num <= size <= num * 17 / 16 for num, size in sizes.items())
+    assert len(set(sizes.values())) < len(NUM_TOKENS) / 15
+    assert {size for num, size in sizes.items() if num > 1024} <= {64 * n for n in range(17, 34)}
 
 
 def test_the_limit_comes_from_the_position_embeddings(bundled: SentimentModel, full_size: SentimentModel) -> None:
