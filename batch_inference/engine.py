@@ -113,7 +113,7 @@ class Engine:
 
     @classmethod
     def start(cls, settings: Settings, on_device_lost: Callable[[], None] = lambda: None) -> Engine:
-        """Load the model, test it, and run it at full length, so that nothing is loaded, fetched or compiled later.
+        """Load the model, test it, and run it at its fullest, so that nothing is loaded, fetched or compiled later.
 
         On a GPU the cost of a pass is measured, which takes a few seconds.
 
@@ -122,10 +122,10 @@ class Engine:
         """
         model = SentimentModel.load(settings)
         self_test(model, settings)
-        longest = model.tokenizer.encode(["ok " * model.max_tokens], model.max_tokens)[0]
-        model.probabilities([longest.input_ids])
+        cost = _pass_cost(model, settings)
+        _warm_up(model, cost)
         logger.info("%s is ready on %s in %s.", settings.model, model.device, model.precision)
-        return cls(model, _pass_cost(model, settings), settings.max_queued_tokens, on_device_lost)
+        return cls(model, cost, settings.max_queued_tokens, on_device_lost)
 
     @property
     def max_batch_tokens(self) -> int:
@@ -265,6 +265,16 @@ class Engine:
 
 def _queue_time_s(group: TextGroup, arrived_at: float) -> float:
     return 0.0 if group.usage.started_at is None else group.usage.started_at - arrived_at
+
+
+def _warm_up(model: SentimentModel, cost: PassCost) -> None:
+    """Run texts of full length; on a CPU so many that no later pass needs much more memory.
+
+    On a GPU one will do. More may not fit, if the budget was set by hand: the scheduler copes with that.
+    """
+    longest = model.tokenizer.encode(["ok " * model.max_tokens], model.max_tokens)[0]
+    num_rows = max(1, cost.max_batch_tokens // model.max_tokens) if model.device == "cpu" else 1
+    model.probabilities([longest.input_ids] * num_rows)
 
 
 def _pass_cost(model: SentimentModel, settings: Settings) -> PassCost:

@@ -1,4 +1,4 @@
-"""The ratios that the project promises, from a run's medians, each beside its target."""
+"""The ratios that the project promises, each beside its target."""
 
 from __future__ import annotations
 
@@ -36,9 +36,8 @@ def _of_model(record: Record, model: str) -> Iterator[Figure]:
     is_large = model == "roberta-base"
 
     def ratio(name: str, over: tuple[str, str], under: tuple[str, str], target: float) -> Iterator[Figure]:
-        upper, lower = record.speed(model, *over), record.speed(model, *under)
-        if upper and lower:
-            yield Figure(f"{model}: {name}", upper / lower, target)
+        if value := record.ratio(model, over, under):
+            yield Figure(f"{model}: {name}", value, target)
 
     yield from ratio("engine over naive, tweets", (TWEETS, "engine"), (TWEETS, "naive"), 1.35 if is_large else 1.9)
     if is_large:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import statistics
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -16,7 +18,8 @@ MakeLinear = Callable[[torch.Tensor, torch.Tensor], Callable[[torch.Tensor], tor
 
 ROWS = (512, 1024, 2048, 4096)
 """Tokens in a product. The limit is what the best of them reaches: it must not flatter the engine."""
-SECONDS_PER_SHAPE = 0.25
+SECONDS = 6.0
+MIN_RUNS = 3
 
 
 @dataclass(frozen=True)
@@ -59,21 +62,43 @@ class Limits:
 
 
 def matmul_flop_per_s(shape: ModelShape) -> Limits:
-    """What the layer's matrix products reach when nothing else runs between them."""
-    return Limits(
-        torch_linear=max(_layer_flop_per_s(shape, rows, _torch_linear) for rows in ROWS),
-        onednn=max(_layer_flop_per_s(shape, rows, FloatLinear) for rows in ROWS),
-    )
+    """What the layer's matrix products reach when nothing else runs between them.
+
+    All take turns, so that a machine that is faster at some moments is so for each of them.
+    """
+    kinds: dict[str, MakeLinear] = {"torch_linear": _torch_linear, "onednn": FloatLinear}
+    layers = {(kind, rows): _Layer(shape, rows, make) for kind, make in kinds.items() for rows in ROWS}
+    until = time.perf_counter() + SECONDS
+    for layer in itertools.cycle(layers.values()):
+        layer.run()
+        if time.perf_counter() > until and all(len(layer.took_s) >= MIN_RUNS for layer in layers.values()):
+            break
+    return Limits(**{kind: max(layers[kind, rows].flop_per_s() for rows in ROWS) for kind in kinds})
 
 
-def _layer_flop_per_s(shape: ModelShape, rows: int, make_linear: MakeLinear) -> float:
-    """One layer's four square and two inner products: their operations over the sum of their median times."""
-    hidden, inner = shape.hidden, shape.inner
-    seconds = sum(
-        count * _median_s(_product(rows, width, height, make_linear))
-        for count, width, height in ((4, hidden, hidden), (1, hidden, inner), (1, inner, hidden))
-    )
-    return 2 * rows * (4 * hidden**2 + 2 * hidden * inner) / seconds
+class _Layer:
+    """The four square and two inner products of a layer, on inputs of so many rows."""
+
+    def __init__(self, shape: ModelShape, rows: int, make_linear: MakeLinear) -> None:
+        hidden, inner = shape.hidden, shape.inner
+        self.took_s: list[float] = []
+        self._flop = 2 * rows * (4 * hidden**2 + 2 * hidden * inner)
+        sizes = [(hidden, hidden)] * 4 + [(hidden, inner), (inner, hidden)]
+        self._products = [_product(rows, width, height, make_linear) for width, height in sizes]
+        self.run()
+        self.took_s.clear()
+
+    @torch.inference_mode()
+    def run(self) -> None:
+        """Compute all products once."""
+        started_at = time.perf_counter()
+        for product in self._products:
+            product()
+        self.took_s.append(time.perf_counter() - started_at)
+
+    def flop_per_s(self) -> float:
+        """Operations over the median time of a run."""
+        return self._flop / statistics.median(self.took_s)
 
 
 @torch.inference_mode()
@@ -84,15 +109,3 @@ def _product(rows: int, width: int, height: int, make_linear: MakeLinear) -> Cal
 
 def _torch_linear(weight: torch.Tensor, bias: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
     return lambda inputs: torch.nn.functional.linear(inputs, weight, bias)
-
-
-@torch.inference_mode()
-def _median_s(run: Callable[[], torch.Tensor]) -> float:
-    run()
-    durations: list[float] = []
-    until = time.perf_counter() + SECONDS_PER_SHAPE
-    while not durations or time.perf_counter() < until:
-        started_at = time.perf_counter()
-        run()
-        durations.append(time.perf_counter() - started_at)
-    return sorted(durations)[len(durations) // 2]

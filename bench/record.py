@@ -74,7 +74,8 @@ class Record:
         command: what was typed.
         machine: hardware and versions.
         samples: all measured runs.
-        limits: FLOP/s of the model's matrix products by each kind of kernels, per model one per repeat.
+        limits: FLOP/s of the model's matrix products by each kind of kernels, per model one per repeat,
+            the mean of before and after the engine's run.
         sweeps: per model and kind of text, texts/s of the pipeline by batch size.
         tunings: per model and peer, its batching settings.
         failures: per arm, why it could not be measured.
@@ -116,6 +117,21 @@ class Record:
     def speed(self, model: str, workload: str, arm: str) -> float | None:
         """The median texts/s of a cell."""
         return self.median(model, workload, arm, lambda sample: sample.texts_per_s)
+
+    def ratio(self, model: str, over: tuple[str, str], under: tuple[str, str]) -> float | None:
+        """The median, over the rounds, of the texts/s of one cell (workload, arm) over those of another.
+
+        Within a round, for a machine may be faster in one than in the next.
+        """
+        lower = {sample.repeat: sample.texts_per_s for sample in self.of(model, *under)}
+        upper = {sample.repeat: sample.texts_per_s for sample in self.of(model, *over)}
+        ratios = [upper[repeat] / lower[repeat] for repeat in upper.keys() & lower.keys()]
+        return statistics.median(ratios) if ratios else None
+
+    def num_rounds(self, model: str, workload: str) -> int:
+        """Rounds begun so far; a run that adds to this one counts on from here."""
+        rounds = [s.repeat for s in self.samples if (s.model, s.workload) == (model, workload)]
+        return 1 + max(rounds, default=-1)
 
     def models(self) -> list[str]:
         """Models that were measured, in order."""

@@ -25,7 +25,8 @@ METHOD = f"""\
 Every arm is a process tree of its own, started and warmed up before the first measurement and stopped (SIGSTOP)
 whenever another one is measured. A measurement waits a few seconds for the machine to fall quiet, and is repeated
 once if others disturbed it. The arms take turns on each workload (A B C, A B C, ...); a figure is the median over
-the rounds. All have the same weights, texts, float32 and number of torch threads. Clients send their next request when
+the rounds, and a ratio the median of the rounds' ratios, as a shared machine may be faster in one round than in
+another. All have the same weights, texts, float32 and number of torch threads. Clients send their next request when
 the last one is answered. Over HTTP the load comes from a process of its own on the same cores.
 
 - `engine` is our engine without a server, `engine-int8` the same with int8 weights. `naive` is the public example's
@@ -166,7 +167,7 @@ def _run_size(record: Record, model: str, name: str) -> list[str]:
     samples = [s for s in record.samples if s.model == model and s.workload == name]
     workload = WORKLOADS[name]
     num_texts = max(sample.num_texts for sample in samples)
-    rounds = 1 + max(sample.repeat for sample in samples)
+    rounds = record.num_rounds(model, name)
     in_flight = min(workload.clients, num_texts // workload.texts_per_request)
     return [str(in_flight), str(workload.texts_per_request), str(num_texts), str(rounds)]
 

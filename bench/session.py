@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import statistics
 import sys
 import time
 from collections.abc import Iterator
@@ -148,20 +149,21 @@ class Session:
         deadline = time.monotonic() + 60 * self._options.minutes_per_phase
         workloads = [workload for workload in self._options.workloads if workload.kind == kind]
         took_s: dict[str, float] = {}
+        first = {workload.name: self._record.num_rounds(model, workload.name) for workload in workloads}
         for repeat in range(self._options.repeats):
             for workload in workloads:
                 started_at = time.monotonic()
                 if repeat and started_at + took_s[workload.name] > deadline:
                     tell(f"{model}: no time left for round {repeat + 1} of {workload.name}")
                     continue
-                if limit and workload.name == "tweets-8x100":
-                    self._record.limits.setdefault(model, []).append(_in_quiet(limit))
-                self._run_round(model, workload, arms, repeat)
+                self._run_round(model, workload, arms, first[workload.name] + repeat, limit)
                 self._record.write(self._options.folder / "record.json")
                 took_s[workload.name] = time.monotonic() - started_at
 
-    def _run_round(self, model: str, workload: Workload, arms: dict[str, Arm], repeat: int) -> None:
-        """Every arm once on one workload."""
+    def _run_round(
+        self, model: str, workload: Workload, arms: dict[str, Arm], repeat: int, limit: InProcessArm | None
+    ) -> None:
+        """Every arm once on one workload, and the limit before and after the engine."""
         requests = workload.requests(self._texts(model, workload.kind, workload.num_texts[model]))
         shape = ModelShape.of(checkpoint(model))
         reference: list[str] = []
@@ -170,12 +172,18 @@ class Session:
                 continue
             arm = arms[name]
             part = requests[: max(1, round(len(requests) * SERIAL_SHARE))] if name in SERIAL_ARMS else requests
+            beside = limit if (name, workload.name) == ("engine", "tweets-8x100") else None
             try:
+                before = _in_quiet(beside) if beside else {}
                 measured = self._measure_in_quiet(arm, part, workload.clients)
+                after = _in_quiet(beside) if beside else {}
             except ArmError as error:
                 self._fail(model, name, error)
                 del arms[name]
                 continue
+            if beside:
+                means = {kernels: statistics.mean((before[kernels], after[kernels])) for kernels in before}
+                self._record.limits.setdefault(model, []).append(means)
             reference = reference or measured.labels
             flop = shape.useful_flop(measured.num_tokens) if measured.num_tokens else None
             sample = Sample.of((model, workload.name, name), repeat, measured, reference, flop)
