@@ -16,6 +16,9 @@ from bench.servers import PEER_NAMES, VENVS
 PACKAGES = {"infinity": "infinity-emb", "ray-serve": "ray"}
 """Where a peer's package is not named like the peer."""
 
+MATRIX_FLAGS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
+"""As Linux names them."""
+
 
 def describe_machine(threads: int) -> dict[str, str]:
     """Names and values, as they are printed."""
@@ -36,8 +39,12 @@ def load_before() -> str:
 
 
 def _processor() -> str:
-    found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
-    return found.group(1) if found else platform.processor()
+    """Its name, and those of its instruction sets that decide how fast a matrix product is."""
+    information = Path("/proc/cpuinfo").read_text()
+    found = re.search(r"model name\s*:\s*(.+)", information)
+    flags = re.search(r"flags\s*:\s*(.+)", information)
+    known = [flag for flag in MATRIX_FLAGS if flags and flag in flags.group(1).split()]
+    return f"{found.group(1) if found else platform.processor()} ({', '.join(known) or 'no vector instructions known'})"
 
 
 def _commit() -> str:
