@@ -1,9 +1,8 @@
 """A RoBERTa encoder for CPUs that computes no padding: the texts of a pass lie one after the other in one long row.
 
 Linear layers, nine tenths of the work, see tokens and not texts; only attention needs to know where a text ends. Their
-weights are stored in the layout of oneDNN's kernels, which apply the activation or the residual while the result is
-still in cache. On an AMD EPYC they are more than twice as fast as those that torch takes by itself, MKL's
-(bench/RESULTS.md, "The limit").
+weights are stored in the layout of oneDNN's kernels. On an AMD EPYC with AVX-512 they are more than twice as fast as
+those that torch takes by itself, MKL's; with AVX2 alone they are as fast (bench/, "The limit").
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ the first, 0.0025 and none without the first two."""
 
 _ONEDNN = torch.ops.mkldnn
 _ONEDNN_INT8 = torch.ops.onednn
+_gelu_ = torch.ops.aten.gelu_.default
 
 _CAPABILITIES = torch.cpu.get_capabilities()
 _HIGHEST_BYTE = 255 if _CAPABILITIES.get("avx512_vnni") or _CAPABILITIES.get("avx_vnni") else 127
@@ -53,19 +53,9 @@ class PackedRows:
 
 
 class Linear(Protocol):
-    """A linear layer of inputs of shape (tokens, inputs), and what may follow it."""
+    """A linear layer: inputs of shape (tokens, inputs) to outputs of shape (tokens, outputs)."""
 
-    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
-        """The layer alone."""
-        ...
-
-    def then_gelu(self, inputs: torch.Tensor) -> torch.Tensor:
-        """The layer, then the Gaussian error linear unit."""
-        ...
-
-    def plus(self, inputs: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
-        """The layer, then the sum with a tensor of the output's shape."""
-        ...
+    def __call__(self, inputs: torch.Tensor) -> torch.Tensor: ...
 
 
 class FloatLinear:
@@ -79,14 +69,6 @@ class FloatLinear:
         result: torch.Tensor = _ONEDNN._linear_pointwise.default(inputs, self._weight, self._bias, "none", [], "")
         return result
 
-    def then_gelu(self, inputs: torch.Tensor) -> torch.Tensor:
-        result: torch.Tensor = _ONEDNN._linear_pointwise.default(inputs, self._weight, self._bias, "gelu", [], "none")
-        return result
-
-    def plus(self, inputs: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
-        result: torch.Tensor = _ONEDNN._linear_pointwise.binary(inputs, residual, self._weight, self._bias, "add")
-        return result
-
 
 class Int8Linear:
     """Weights in int8, scaled per output channel; inputs as bytes, scaled together; sums and outputs in float32."""
@@ -98,22 +80,9 @@ class Int8Linear:
         self._bias = bias
 
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
-        return self._pointwise(inputs, "none")
-
-    def then_gelu(self, inputs: torch.Tensor) -> torch.Tensor:
-        return self._pointwise(inputs, "gelu")
-
-    def plus(self, inputs: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
-        result: torch.Tensor = _ONEDNN_INT8.qlinear_pointwise.binary(
-            *_quantised(inputs), self._weight, self._scales, self._zero_points, residual, self._bias,
-            1.0, 0, torch.float32, 1.0, 0, "add", 1.0, "none", [], "",
-        )  # fmt: skip
-        return result
-
-    def _pointwise(self, inputs: torch.Tensor, activation: str) -> torch.Tensor:
         result: torch.Tensor = _ONEDNN_INT8.qlinear_pointwise.default(
             *_quantised(inputs), self._weight, self._scales, self._zero_points, self._bias,
-            1.0, 0, torch.float32, activation, [], "none",
+            1.0, 0, torch.float32, "none", [], "none",
         )  # fmt: skip
         return result
 
@@ -214,9 +183,11 @@ class PackedEncoder:
         hidden = embedding(packed.input_ids, self._words) + embedding(packed.positions, self._positions)
         hidden = _normalised(hidden, self._norm)
         for block in self._blocks:
+            # What follows a layer works in place, and not inside oneDNN's kernels: as a part of those it is slower for
+            # small passes, and on AVX2 for large ones too.
             attended = self._attend(block.attention_in(hidden), packed.runs)
-            hidden = _normalised(block.attention_out.plus(attended, hidden), block.attention_norm)
-            hidden = _normalised(block.outer.plus(block.inner.then_gelu(hidden), hidden), block.norm)
+            hidden = _normalised(block.attention_out(attended).add_(hidden), block.attention_norm)
+            hidden = _normalised(block.outer(_gelu_(block.inner(hidden))).add_(hidden), block.norm)
         logits: torch.Tensor = self._classifier(hidden[packed.first_tokens][:, None])
         return logits
 
@@ -228,7 +199,7 @@ class PackedEncoder:
         for rows, length in runs:
             end = start + rows * length
             shape = (rows, length, 3, self._num_heads, hidden_size // self._num_heads)
-            queries, keys, values = projected[start:end].view(shape).permute(2, 0, 3, 1, 4)
+            queries, keys, values = projected[start:end].view(shape).permute(2, 0, 3, 1, 4).unbind()
             values = scaled_dot_product_attention(queries, keys, values)
             attended[start:end].view(rows, length, self._num_heads, -1).copy_(values.transpose(1, 2))
             start = end
