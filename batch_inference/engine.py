@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +31,6 @@ PACKED_CPU_ACTIVATION_FLOATS: Final = 3 * 2**20
 
 GPU_BUDGETS: Final = [2**power for power in range(9, 18)]
 GPU_TUNING_REPEATS: Final = 5
-RETRY_AFTER_S: Final = 1
 
 MIN_CHUNKS_AHEAD: Final = 2
 MIN_TEXTS_AHEAD: Final = 32
@@ -230,11 +230,7 @@ class Engine:
         with self._lock:
             # A request larger than the whole queue is still served when it has the queue to itself.
             if self._admitted_tokens and self._admitted_tokens + num_tokens > self._max_queued_tokens:
-                raise QueueFullError(
-                    f"the queue is full: this request has {num_tokens} tokens, {self._admitted_tokens} of "
-                    f"{self._max_queued_tokens} are taken; try again in {RETRY_AFTER_S} s",
-                    RETRY_AFTER_S,
-                )
+                raise self._queue_full(num_tokens)
             self._admitted_tokens += num_tokens
         try:
             with self.stats.request_in_flight():
@@ -242,6 +238,16 @@ class Engine:
         finally:
             with self._lock:
                 self._admitted_tokens -= num_tokens
+
+    def _queue_full(self, num_tokens: int) -> QueueFullError:
+        """The refusal of a request of so many tokens; a place is likely once those in its way have been run."""
+        in_the_way = min(self._admitted_tokens, self._admitted_tokens + num_tokens - self._max_queued_tokens)
+        retry_after_s = max(1, math.ceil(self.stats.seconds_for(in_the_way)))
+        return QueueFullError(
+            f"the queue is full: this request has {num_tokens} tokens, {self._admitted_tokens} of "
+            f"{self._max_queued_tokens} are taken; try again in {retry_after_s} s",
+            retry_after_s,
+        )
 
     def _count(self, encoded: list[EncodedText], first: TextGroup, arrived_at: float) -> None:
         num_truncated = sum(text.is_truncated for text in encoded)

@@ -71,6 +71,7 @@ class Stats:
         self._latencies_s: deque[float] = deque(maxlen=LATENCY_WINDOW)
         self._texts_by_second: deque[tuple[int, int]] = deque()
         self._num_passes = 0
+        self._total_pass_s = 0.0
         self._num_rows = 0
         self._num_tokens = 0
         self._num_padding_tokens = 0
@@ -109,6 +110,7 @@ class Stats:
         """Count a forward pass that went well."""
         with self._lock:
             self._num_passes += 1
+            self._total_pass_s += record.duration_s
             self._num_rows += record.num_rows
             self._num_tokens += record.num_tokens
             self._num_padding_tokens += record.num_padding_tokens
@@ -116,6 +118,11 @@ class Stats:
         _PASS_ROWS.observe(record.num_rows)
         _PASS_TOKENS.observe(record.num_tokens)
         _PADDING.inc(record.num_padding_tokens)
+
+    def seconds_for(self, num_tokens: int) -> float:
+        """How long the passes so far would have taken for so many tokens; 0 before the first."""
+        with self._lock:
+            return num_tokens * self._total_pass_s / max(1, self._num_tokens)
 
     def count_error(self, kind: str) -> None:
         """Count a request that got an error instead of results, or a stream that ended in one."""

@@ -10,6 +10,7 @@ import pytest
 
 from batch_inference.engine import Engine, Prediction
 from batch_inference.errors import EngineStoppedError, QueueFullError
+from batch_inference.scheduler import PassRecord
 from batch_inference.settings import load_settings
 
 
@@ -80,6 +81,18 @@ def test_a_full_queue_refuses_the_whole_request_and_recovers() -> None:
         assert caught.value.retry_after_s >= 1
         assert len(list(chunks)) == 1
     assert len(engine.classify(["word " * 38], 512).predictions) == 1
+    engine.close()
+
+
+def test_a_refusal_says_how_long_the_tokens_in_its_way_will_take() -> None:
+    engine = Engine.start(load_settings(model="bundled", device="cpu", max_queued_tokens=60))
+    # What a slow device would have told: a second for every ten tokens.
+    engine.stats.count_pass(PassRecord(num_rows=1000, num_tokens=100_000, num_padding_tokens=0, duration_s=10_000.0))
+    # 40 tokens each, so 20 are in the way of the second.
+    with engine.classify_chunks(["word " * 38], 512, 1), pytest.raises(QueueFullError) as caught:
+        engine.classify(["word " * 38], 512)
+    assert caught.value.retry_after_s == 2
+    assert "try again in 2 s" in str(caught.value)
     engine.close()
 
 

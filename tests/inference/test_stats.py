@@ -24,6 +24,14 @@ def test_counters_add_up() -> None:
     assert snapshot.texts_per_second == pytest.approx(101 / max(1, snapshot.uptime_s))
 
 
+def test_the_time_for_tokens_is_that_of_the_passes_so_far() -> None:
+    stats = Stats()
+    assert stats.seconds_for(1000) == 0
+    stats.count_pass(PassRecord(num_rows=60, num_tokens=600, num_padding_tokens=30, duration_s=0.5))
+    stats.count_pass(PassRecord(num_rows=41, num_tokens=400, num_padding_tokens=20, duration_s=1.5))
+    assert stats.seconds_for(500) == pytest.approx(1.0)
+
+
 def test_percentiles_of_latency() -> None:
     stats = Stats()
     assert stats.snapshot().latency_p50_s is None
