@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import statistics
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,11 +22,16 @@ GOOD_ENOUGH = 0.95
 
 @dataclass(frozen=True)
 class BudgetPoint:
-    """What a full pass of `max_batch_tokens` did. `peak_memory_gib` is None on a CPU."""
+    """What a full pass of `max_batch_tokens` did. The memory is the most ever held: of the GPU, else of the process."""
 
     max_batch_tokens: int
     pass_s: float
-    peak_memory_gib: float | None
+    peak_memory_gib: float
+
+    @property
+    def texts_per_second(self) -> float:
+        """Texts of `ROW_TOKENS` tokens."""
+        return self.tokens_per_second / ROW_TOKENS
 
     @property
     def tokens_per_second(self) -> float:
@@ -45,7 +52,7 @@ def measure_budgets(model: SentimentModel, budgets: Iterable[int], repeats: int)
             pass_s = statistics.median(_timed(model, rows) for _ in range(repeats))
         except DeviceOutOfMemoryError:
             break
-        points.append(BudgetPoint(len(rows) * ROW_TOKENS, pass_s, model.peak_memory_gib()))
+        points.append(BudgetPoint(len(rows) * ROW_TOKENS, pass_s, model.peak_memory_gib() or _process_peak_gib()))
     return points
 
 
@@ -67,6 +74,12 @@ def pick_cost(points: Sequence[BudgetPoint]) -> PassCost:
     )
     overhead = round(intercept / slope) if slope > 0 and intercept > 0 else 0
     return PassCost(max_batch_tokens=budget, overhead_tokens=overhead)
+
+
+def _process_peak_gib() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # In bytes on macOS, in KiB elsewhere: getrusage(2).
+    return peak / (1024**3 if sys.platform == "darwin" else 1024**2)
 
 
 def _timed(model: SentimentModel, rows: list[list[int]]) -> float:

@@ -1,6 +1,7 @@
-"""Print and draw how throughput grows with the token budget of a forward pass, on this machine. `make tune` calls this.
+"""Print and draw how throughput and memory grow with a forward pass's token budget, on this machine: `make tune`.
 
-The model, its device and its precision come from the service's own environment variables.
+Memory is the GPU's, or the whole process's on a CPU. The model, its device and its precision come from the service's
+own environment variables.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from batch_inference.errors import BatchInferenceError
 from batch_inference.model import SentimentModel
 from batch_inference.settings import load_settings
-from batch_inference.tuning import BudgetPoint, measure_budgets, pick_cost
+from batch_inference.tuning import ROW_TOKENS, BudgetPoint, measure_budgets, pick_cost
+
+SPEED_COLOUR, MEMORY_COLOUR = "#1f5fa8", "#b3541e"
 
 CPU_BUDGETS = [32, 64, 128, 256, 512, 1024, 2048, 4096, 8192]
 GPU_BUDGETS = [2**power for power in range(8, 19)]
@@ -25,10 +28,16 @@ def draw(points: list[BudgetPoint], title: str, path: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7, 4))
-    axes.plot([p.max_batch_tokens for p in points], [p.tokens_per_second for p in points], marker="o")
+    memory = axes.twinx()
+    budgets = [p.max_batch_tokens for p in points]
+    axes.plot(budgets, [p.texts_per_second for p in points], marker="o", color=SPEED_COLOUR)
+    memory.plot(budgets, [p.peak_memory_gib for p in points], marker=".", linestyle="--", color=MEMORY_COLOUR)
     axes.set_xscale("log", base=2)
     axes.set_ylim(bottom=0)
-    axes.set(xlabel="tokens in a forward pass", ylabel="tokens/s", title=title)
+    memory.set_ylim(bottom=0)
+    axes.set(xlabel="tokens in a forward pass", title=title)
+    axes.set_ylabel(f"texts of {ROW_TOKENS} tokens per second", color=SPEED_COLOUR)
+    memory.set_ylabel("peak memory, GiB", color=MEMORY_COLOUR)
     axes.grid(alpha=0.3)
     figure.savefig(path, bbox_inches="tight")
 
@@ -45,12 +54,13 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     title = f"{settings.model} on {model.device} in {model.precision}"
-    print(title, f"\n{'tokens':>8} {'ms/pass':>9} {'tokens/s':>9} {'GiB':>6}")
+    print(title, f"\n{'tokens':>8} {'ms/pass':>9} {'tokens/s':>9} {'texts/s':>9} {'GiB':>6}")
     points = measure_budgets(model, CPU_BUDGETS if model.device == "cpu" else GPU_BUDGETS, args.repeats)
     for point in points:
-        memory = "-" if point.peak_memory_gib is None else f"{point.peak_memory_gib:.2f}"
-        milliseconds = point.pass_s * 1000
-        print(f"{point.max_batch_tokens:8} {milliseconds:9.1f} {point.tokens_per_second:9.0f} {memory:>6}")
+        print(
+            f"{point.max_batch_tokens:8} {1000 * point.pass_s:9.1f} {point.tokens_per_second:9.0f} "
+            f"{point.texts_per_second:9.1f} {point.peak_memory_gib:6.2f}"
+        )
     cost = pick_cost(points)
     print(f"Smallest budget near the best: BATCH_PROCESSOR_MAX_BATCH_TOKENS={cost.max_batch_tokens}")
     print(f"Fixed part of a pass: {cost.overhead_tokens} tokens' worth of time")
