@@ -51,6 +51,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--texts", type=Path, default=DEFAULT_TEXTS, help="lines of label (0, 1, 2), tab, text")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the report; its plots go beside it")
     parser.add_argument("--resume", action="store_true", help="add to what the last run measured, as after a stop")
+    parser.add_argument("--again", action="store_true", help="with --resume: forget what it measured of the same first")
     parser.add_argument("--quick", action="store_true", help="an eighth of the texts, one round, no report")
     return parser.parse_args(arguments)
 
@@ -78,6 +79,9 @@ def main() -> int:
     if args.resume:
         record = Record.read(CACHE / "record.json")
         record.command += f" && {command}"
+        record.add_commit(describe_machine(args.threads)["commit"])
+        if args.again:
+            record.forget(args.models, args.workloads, args.arms)
     else:
         record = Record(command, describe_machine(args.threads))
     for name, value in record.machine.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import statistics
 from collections.abc import Callable, Iterable
@@ -127,6 +128,18 @@ class Record:
         upper = {sample.repeat: sample.texts_per_s for sample in self.of(model, *over)}
         ratios = [upper[repeat] / lower[repeat] for repeat in upper.keys() & lower.keys()]
         return statistics.median(ratios) if ratios else None
+
+    def add_commit(self, commit: str) -> None:
+        """Say that what comes now was measured at this commit."""
+        if not self.machine["commit"].endswith(commit):
+            self.machine["commit"] += f", then {commit}"
+
+    def forget(self, models: Iterable[str], workloads: Iterable[str], arms: Iterable[str]) -> None:
+        """Drop the samples of these arms on these workloads with these models, and the limits beside them."""
+        cells = set(itertools.product(models, workloads, arms))
+        self.samples = [s for s in self.samples if (s.model, s.workload, s.arm) not in cells]
+        for model in [model for model in self.limits if (model, "tweets-8x100", "engine") in cells]:
+            del self.limits[model]
 
     def num_rounds(self, model: str, workload: str) -> int:
         """Rounds begun so far; a run that adds to this one counts on from here."""
