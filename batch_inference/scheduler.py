@@ -249,7 +249,8 @@ class Scheduler(Generic[PreparedT]):
         oldest = min(self._waiting, key=lambda length: self._waiting[length][0].arrival)
         lengths = {length: len(texts) for length, texts in self._waiting.items()}
         plan = plan_pass(lengths, oldest, self._cost)
-        taken = [self._waiting[length].popleft() for length, count in plan.items() for _ in range(count)]
+        # In the order of their lengths, so that like stands beside like.
+        taken = [self._waiting[length].popleft() for length in sorted(plan) for _ in range(plan[length])]
         self._num_waiting -= len(taken)
         self._forget_empty_lengths()
         return taken
