@@ -18,6 +18,7 @@ BASE_IMAGE = "parachutes/python:3.12"
 PACKAGES = {"requirements.txt": "/app/requirements.txt", "constraints.txt": "/app/constraints.txt"}
 CODE = {
     "batch_inference/*.py": "/app/batch_inference/",
+    "batch_inference/forward/*.py": "/app/batch_inference/forward/",
     "batch_http/*.py": "/app/batch_http/",
     "schemas.py": "/app/schemas.py",
     "image.py": "/app/image.py",

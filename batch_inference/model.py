@@ -1,19 +1,19 @@
-"""The classifier on its device: loading, precision and the one forward pass. No other module touches a GPU."""
+"""The classifier on its device: loading, precision, and what can go wrong there. Its passes are in `forward/`."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from batch_inference.errors import DeviceLostError, DeviceOutOfMemoryError, ForwardPassError, ModelLoadError
+from batch_inference.forward.packed import PackedEncoder, can_pack
+from batch_inference.forward.padded import PaddedForward
 from batch_inference.host_memory import keep_freed_memory
-from batch_inference.packed_encoder import PackedEncoder, can_pack
 from batch_inference.settings import Settings
 from batch_inference.tokenizer import TextTokenizer
 
@@ -32,19 +32,6 @@ _OFFSET_POSITIONS = {"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "l
 GIB = 1024**3
 
 
-@dataclass(frozen=True, slots=True)
-class PaddedRows:
-    """The input of a forward pass, on the device: two integer tensors of shape (rows, longest row)."""
-
-    input_ids: torch.Tensor
-    attention_mask: torch.Tensor
-
-    @property
-    def num_rows(self) -> int:
-        """How many rows."""
-        return len(self.input_ids)
-
-
 class Forward(Protocol):
     """How a model's logits are computed: `PaddedForward` or, where it can be, `PackedEncoder`."""
 
@@ -60,36 +47,6 @@ class Forward(Protocol):
     def logits(self, prepared: Any) -> torch.Tensor:
         """One forward pass; shape (rows, labels)."""
         ...
-
-
-class PaddedForward:
-    """transformers' own forward pass under autocast: any model, any device."""
-
-    is_padded = True
-
-    def __init__(self, model: Any, device: str, dtype: torch.dtype) -> None:
-        self._model = model
-        self._device = device
-        self._dtype = dtype
-        self._pad_token_id = int(model.config.pad_token_id or 0)
-
-    def prepare(self, rows: Sequence[Sequence[int]]) -> PaddedRows:
-        """Pad rows to the longest, and start copying them to the device."""
-        longest = max(map(len, rows))
-        input_ids = torch.tensor([[*row, *[self._pad_token_id] * (longest - len(row))] for row in rows])
-        lengths = torch.tensor([len(row) for row in rows])
-        attention_mask = (torch.arange(longest) < lengths[:, None]).long()
-        return PaddedRows(self._to_device(input_ids), self._to_device(attention_mask))
-
-    def logits(self, padded: PaddedRows) -> torch.Tensor:
-        """One forward pass; shape (rows, labels)."""
-        with torch.autocast(self._device.split(":")[0], self._dtype, enabled=self._dtype != torch.float32):
-            logits: torch.Tensor = self._model(input_ids=padded.input_ids, attention_mask=padded.attention_mask).logits
-        return logits
-
-    def _to_device(self, tensor: torch.Tensor) -> torch.Tensor:
-        # From pinned memory the copy runs beside the pass in progress, and need not be waited for.
-        return tensor if self._device == "cpu" else tensor.pin_memory().to(self._device, non_blocking=True)
 
 
 class SentimentModel:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from batch_inference.packed_encoder import FloatLinear, Int8Linear
+from batch_inference.forward.kernels_cpu import FloatLinear, Int8Linear
 
 MakeLinear = Callable[[torch.Tensor, torch.Tensor], Callable[[torch.Tensor], torch.Tensor]]
 

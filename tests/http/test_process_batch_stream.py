@@ -12,7 +12,7 @@ import torch
 
 from batch_http.stream import MAX_WRITES, stream_batch
 from batch_inference.engine import Engine
-from batch_inference.packed_encoder import PackedRows
+from batch_inference.forward.rows import PackedRows
 from schemas import BatchRequest
 
 

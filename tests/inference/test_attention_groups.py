@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_inference.attention_groups import MAX_GROUP_PADDING, MIN_CALL_TOKENS, AttentionGroup, grouped
+from batch_inference.forward.attention_groups import MAX_GROUP_PADDING, MIN_CALL_TOKENS, AttentionGroup, grouped
 
 LENGTHS = st.lists(st.integers(min_value=1, max_value=512), min_size=1, max_size=80)
 

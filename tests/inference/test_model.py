@@ -11,8 +11,9 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertConfig, RobertaConfig
 
 from batch_inference.errors import DeviceLostError, DeviceOutOfMemoryError, ForwardPassError, ModelLoadError
+from batch_inference.forward.kernels_cpu import FloatLinear, Int8Linear
+from batch_inference.forward.packed import PackedEncoder
 from batch_inference.model import SentimentModel
-from batch_inference.packed_encoder import FloatLinear, Int8Linear, PackedEncoder
 from batch_inference.settings import BUNDLED_MODEL_PATH, load_settings
 
 NUM_TOKENS = [num for num in range(501, 2049) if num % 500]

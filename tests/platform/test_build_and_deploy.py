@@ -101,7 +101,15 @@ def test_an_edit_of_the_code_does_not_install_the_packages_anew(deployment: Depl
 
 
 @pytest.mark.parametrize(
-    "forgotten", ["batch_inference/*.py", "batch_http/*.py", "schemas.py", "image.py", "models/tiny-sentiment/*"]
+    "forgotten",
+    [
+        "batch_inference/*.py",
+        "batch_inference/forward/*.py",
+        "batch_http/*.py",
+        "schemas.py",
+        "image.py",
+        "models/tiny-sentiment/*",
+    ],
 )
 def test_a_file_forgotten_in_the_image_is_caught(deployment: Deployment, tmp_path: Path, forgotten: str) -> None:
     assert f"ADD {forgotten} " in deployment.image.dockerfile

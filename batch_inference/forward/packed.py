@@ -9,94 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, Protocol
 
 import torch
 from torch.nn.functional import embedding, layer_norm, scaled_dot_product_attention
 from transformers import RobertaForSequenceClassification, XLMRobertaForSequenceClassification
 
-from batch_inference.attention_groups import AttentionGroup, grouped
+from batch_inference.forward.attention_groups import AttentionGroup
+from batch_inference.forward.kernels_cpu import FloatLinear, Int8Linear, can_run
+from batch_inference.forward.rows import PackedRows, pack
 
 NUM_FLOAT_BLOCKS = 1
 """First blocks that `int8` leaves in float32, for their inputs have the widest range. Mean change of a probability, and
 macro recall lost, bundled model on 2,000 tweets: 0.010 and 0.0068 with every block quantised, 0.0066 and 0.0015 without
 the first, 0.0025 and none without the first two."""
 
-_ONEDNN = torch.ops.mkldnn
-_ONEDNN_INT8 = torch.ops.onednn
 _gelu_ = torch.ops.aten.gelu_.default
-
-_CAPABILITIES = torch.cpu.get_capabilities()
-_HIGHEST_BYTE = 255 if _CAPABILITIES.get("avx512_vnni") or _CAPABILITIES.get("avx_vnni") else 127
-"""Without VNNI, processors add two products in 16 bits, and 2 x 255 x 127 does not fit: seven bits have to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class PackedRows:
-    """The input of a pass without padding.
-
-    Attributes:
-        input_ids: of all rows, one after the other, and a few of no row at the end; shape (tokens,).
-        positions: of those tokens in their rows, as the position embeddings count them; shape (tokens,).
-        first_tokens: where each row starts; shape (rows,).
-        groups: the rows, in order, as attention takes them.
-    """
-
-    input_ids: torch.Tensor
-    positions: torch.Tensor
-    first_tokens: torch.Tensor
-    groups: tuple[AttentionGroup, ...]
-
-    @property
-    def num_rows(self) -> int:
-        """How many rows."""
-        return len(self.first_tokens)
 
 
 class Linear(Protocol):
     """A linear layer: inputs of shape (tokens, inputs) to outputs of shape (tokens, outputs)."""
 
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor: ...
-
-
-class FloatLinear:
-    """In the weights' own precision: float32 or bfloat16."""
-
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
-        self._weight = _ONEDNN._reorder_linear_weight(weight)
-        self._bias = bias
-
-    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
-        result: torch.Tensor = _ONEDNN._linear_pointwise.default(inputs, self._weight, self._bias, "none", [], "")
-        return result
-
-
-class Int8Linear:
-    """Weights in int8, scaled per output channel; inputs as bytes, scaled together; sums and outputs in float32."""
-
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
-        self._scales = weight.abs().amax(dim=1) / 127
-        self._zero_points = torch.zeros(len(weight), dtype=torch.int64)
-        self._weight = _ONEDNN_INT8.qlinear_prepack((weight / self._scales[:, None]).round().to(torch.int8), None)
-        self._bias = bias
-
-    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
-        result: torch.Tensor = _ONEDNN_INT8.qlinear_pointwise.default(
-            *_quantised(inputs), self._weight, self._scales, self._zero_points, self._bias,
-            1.0, 0, torch.float32, "none", [], "none",
-        )  # fmt: skip
-        return result
-
-
-def _quantised(inputs: torch.Tensor) -> tuple[torch.Tensor, float, int]:
-    """Inputs as bytes, their scale and what stands for zero: the range is that of the values, and has zero in it."""
-    lowest, highest = map(float, torch.aminmax(inputs))
-    lowest, highest = min(lowest, 0.0), max(highest, 0.0)
-    scale = max(highest - lowest, 1e-12) / _HIGHEST_BYTE
-    zero_point = round(-lowest / scale)
-    # The conversion cuts off the fraction; one half more makes it round.
-    return torch.add(zero_point + 0.5, inputs, alpha=1 / scale).to(torch.uint8), scale, zero_point
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +65,7 @@ def can_pack(model: Any, device: str, dtype: torch.dtype) -> bool:
         device == "cpu"
         and isinstance(model, RobertaForSequenceClassification | XLMRobertaForSequenceClassification)
         and model.config.hidden_act == "gelu"
-        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-        and (dtype == torch.float32 or (dtype == torch.bfloat16 and bool(_ONEDNN._is_mkldnn_bf16_supported())))
+        and can_run(dtype)
     )
 
 
@@ -162,19 +95,7 @@ class PackedEncoder:
 
     def prepare(self, rows: Sequence[Sequence[int]]) -> PackedRows:
         """Lay rows of token ids one after the other; fastest where rows of like length are neighbours."""
-        num_tokens = sum(map(len, rows))
-        surplus = [self._pad_token_id] * (_rounded_up(num_tokens) - num_tokens)
-        input_ids = torch.tensor([*chain.from_iterable(rows), *surplus])
-        lengths = torch.tensor([len(row) for row in rows])
-        first_tokens = lengths.cumsum(0) - lengths
-        # As transformers counts them: a pad token, which a text may spell out, has the position before the first.
-        is_counted = (input_ids != self._pad_token_id).long()
-        counts = is_counted.cumsum(0)
-        counts_before = counts.new_zeros(len(counts))
-        counts_before[:num_tokens] = (counts - is_counted)[first_tokens].repeat_interleave(lengths)
-        positions = (counts - counts_before) * is_counted + self._pad_token_id
-        groups = tuple(AttentionGroup.of(group) for group in grouped([len(row) for row in rows]))
-        return PackedRows(input_ids, positions, first_tokens, groups)
+        return pack(rows, self._pad_token_id)
 
     def logits(self, packed: PackedRows) -> torch.Tensor:
         """Run the encoder and the classification head; shape (rows, labels).
@@ -214,16 +135,6 @@ class PackedEncoder:
             start = end
         attended[start:] = 0
         return attended
-
-
-def _rounded_up(num_tokens: int) -> int:
-    """Up to a sixteenth more, so that passes have few different sizes and find memory of theirs that is free.
-
-    With sizes all different, the process held 639 MiB after 2,500 tweets and 793 MiB after 25,000; so it is 519 and
-    532 MiB (bundled model).
-    """
-    step = max(1, 1 << (num_tokens.bit_length() - 5)) if num_tokens >= 32 else 1
-    return -(-num_tokens // step) * step
 
 
 def _normalised(hidden: torch.Tensor, norm: Any) -> torch.Tensor:

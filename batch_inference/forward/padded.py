@@ -1,0 +1,52 @@
+"""transformers' own forward pass, rows padded to the longest: any model, any device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True, slots=True)
+class PaddedRows:
+    """The input of a forward pass, on the device: two integer tensors of shape (rows, longest row)."""
+
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows."""
+        return len(self.input_ids)
+
+
+class PaddedForward:
+    """transformers' own forward pass under autocast: any model, any device."""
+
+    is_padded = True
+
+    def __init__(self, model: Any, device: str, dtype: torch.dtype) -> None:
+        self._model = model
+        self._device = device
+        self._dtype = dtype
+        self._pad_token_id = int(model.config.pad_token_id or 0)
+
+    def prepare(self, rows: Sequence[Sequence[int]]) -> PaddedRows:
+        """Pad rows to the longest, and start copying them to the device."""
+        longest = max(map(len, rows))
+        input_ids = torch.tensor([[*row, *[self._pad_token_id] * (longest - len(row))] for row in rows])
+        lengths = torch.tensor([len(row) for row in rows])
+        attention_mask = (torch.arange(longest) < lengths[:, None]).long()
+        return PaddedRows(self._to_device(input_ids), self._to_device(attention_mask))
+
+    def logits(self, padded: PaddedRows) -> torch.Tensor:
+        """One forward pass; shape (rows, labels)."""
+        with torch.autocast(self._device.split(":")[0], self._dtype, enabled=self._dtype != torch.float32):
+            logits: torch.Tensor = self._model(input_ids=padded.input_ids, attention_mask=padded.attention_mask).logits
+        return logits
+
+    def _to_device(self, tensor: torch.Tensor) -> torch.Tensor:
+        # From pinned memory the copy runs beside the pass in progress, and need not be waited for.
+        return tensor if self._device == "cpu" else tensor.pin_memory().to(self._device, non_blocking=True)
