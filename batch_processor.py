@@ -17,6 +17,7 @@ from batch_http.answers import batch_result, batch_stats, json_response, single_
 from batch_http.callers import CallerMiddleware, OpenAnswers, when_caller_leaves
 from batch_http.errors import answer_unhandled, errors_as_http
 from batch_http.http2 import mend_http2
+from batch_http.isolation import IsolationMiddleware, put_outside
 from batch_http.sdk_log import quieten_sdk_log
 from batch_http.shutdown import drain_on_sigterm, exit_after_device_lost
 from batch_http.stream import stream_batch
@@ -59,6 +60,7 @@ chute = Chute(
 open_answers = OpenAnswers()
 chute.add_middleware(CallerMiddleware, open_answers=open_answers)
 chute.add_exception_handler(Exception, answer_unhandled)
+put_outside(chute, IsolationMiddleware)
 
 # Given a model class, the SDK would validate by itself and answer a bare 400, or a 500: hence schemas as dicts.
 BATCH_SCHEMA = SchemaExtractor.get_minimal_schema(BatchRequest)

@@ -1,6 +1,6 @@
 """Mends faults of the SDK's server, Hypercorn 0.17, on the one HTTP/2 connection that the platform keeps open.
 
-Any of them fails every request in flight on it, and each failure counts against the instance.
+Most of them fail every request in flight on it, and each failure counts against the instance.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from h2.events import DataReceived
 from h2.settings import SettingCodes, Settings
 from hypercorn.config import Config
 from hypercorn.protocol.h2 import H2Protocol
+from hypercorn.protocol.h11 import H2ProtocolAssumedError, H11Protocol
 
 DEFAULT_WINDOW_BYTES = 2**16 - 1
 """What a connection may send unacknowledged until it is told otherwise: RFC 9113, section 6.9.2."""
@@ -33,6 +34,7 @@ def mend_http2() -> None:
     Config.max_app_queue_size = 0
     H2Protocol.initiate = _initiate_with_wide_windows  # type: ignore[method-assign]
     H2Protocol._handle_events = _handle_events_of_open_streams  # type: ignore[method-assign]
+    H11Protocol._check_protocol = _check_protocol_but_no_upgrade  # type: ignore[method-assign]
 
 
 async def _initiate_with_wide_windows(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -59,3 +61,13 @@ async def _handle_events_of_open_streams(self: Any, events: list[Any]) -> None:
         else:
             await _handle_events(self, [event])
     await self._flush()
+
+
+async def _check_protocol_but_no_upgrade(self: Any, event: Any) -> None:
+    """Change to HTTP/2 for a client that begins with it, but not for one that asks in HTTP/1.1 (`curl --http2`).
+
+    Hypercorn 0.17 grants the wish and then fails with h2 4.4. RFC 9113, section 3.1, has done away with it: such a
+    request is answered as it came, in HTTP/1.1.
+    """
+    if (event.method, event.target, event.http_version) == (b"PRI", b"*", b"2.0"):
+        raise H2ProtocolAssumedError(b"PRI * HTTP/2.0\r\n\r\n" + self.connection.trailing_data[0])
