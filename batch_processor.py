@@ -38,7 +38,8 @@ README = f"""
 Classifies 1 to 100 texts per request as NEGATIVE, NEUTRAL or POSITIVE, with `{settings.model}`.
 
 ```bash
-curl https://{settings.username}-{settings.chute_name}.chutes.ai/process-batch \\
+SLUG=...  # of this chute, from `chutes chutes get {settings.chute_name}`
+curl https://$SLUG.chutes.ai/process-batch \\
   -H "Authorization: Bearer $CHUTES_API_KEY" -H "Content-Type: application/json" \\
   -d '{{"texts": ["I love this product!", "This is terrible quality."]}}'
 ```
@@ -53,9 +54,16 @@ chute = Chute(
     image=build_image(settings),
     tagline="Sentiment of up to 100 texts per request, on one GPU, with continuous batching",
     readme=README,
-    node_selector=NodeSelector(gpu_count=1, min_vram_gb_per_gpu=16),
+    node_selector=NodeSelector(
+        gpu_count=settings.gpu_count,
+        include=settings.gpus,
+        max_hourly_price_per_gpu=settings.max_hourly_price,
+    ),
     concurrency=settings.concurrency,
     max_instances=settings.max_instances,
+    scaling_threshold=settings.scaling_threshold,
+    shutdown_after_seconds=settings.shutdown_after_seconds,
+    tee=settings.tee,
 )
 open_answers = OpenAnswers()
 chute.add_middleware(CallerMiddleware, open_answers=open_answers)

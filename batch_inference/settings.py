@@ -56,6 +56,33 @@ class Settings(BaseSettings):
     max_instances: Annotated[int, Field(ge=1, le=100)] = 1
     """How many instances the platform may start."""
 
+    # What the platform accepts of the following changes several times a year. The defaults are what it asked for in
+    # November 2026: `platform_rules/refusals.py` has the rules, `make preflight` applies them.
+
+    tee: bool = True
+    """Run in a trusted execution environment. The platform takes no other chutes."""
+
+    gpu: str = Field("pro_6000", pattern=r"^\w+(,\w+)*$")
+    """GPUs an instance may run on, by the platform's short names. Example: `pro_6000,h200`."""
+
+    gpu_count: Annotated[int, Field(ge=1, le=8)] = 1
+    """GPUs of an instance. The service uses one."""
+
+    max_hourly_price: Annotated[float, Field(gt=0, lt=10)] | None = None
+    """Dollars an hour that a GPU may cost; unset, there is no cap."""
+
+    shutdown_after_seconds: Annotated[int, Field(ge=60, le=604_800)] = 600
+    """How long an instance is kept, and paid for, after its last request. A cold start takes minutes, so the default is
+    about the length of a slow one: callers who come back sooner never wait, and idling costs 30 cents at most."""
+
+    scaling_threshold: Annotated[float, Field(gt=0, le=1)] = 0.75
+    """Another instance starts once requests in flight exceed this share of the concurrency."""
+
+    @property
+    def gpus(self) -> list[str]:
+        """`gpu` as a list."""
+        return self.gpu.split(",")
+
     @property
     def model_source(self) -> str:
         """What `from_pretrained` takes: a hub id or a path."""

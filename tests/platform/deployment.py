@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.platform.fake_api import FakeApi
@@ -50,16 +52,28 @@ class Deployer:
             **settings,
         }
 
-    def chutes(self, *arguments: str) -> str:
+    @contextmanager
+    def edited(self, old: str, new: str) -> Iterator[None]:
+        """The chute's file with `new` in place of `old`, for a while."""
+        file = self.clone / "batch_processor.py"
+        code = file.read_text(encoding="utf-8")
+        assert code.count(old) == 1, f"{old!r} is not to be found once in {file}"
+        file.write_text(code.replace(old, new), encoding="utf-8")
+        try:
+            yield
+        finally:
+            file.write_text(code, encoding="utf-8")
+
+    def chutes(self, *arguments: str, **settings: str) -> str:
         """Run the SDK's command, saying yes to every question; returns what it printed.
 
-        It exits with 0 even where the server refused: look at what the server has.
+        It exits with 0 even where the server refused: look at what the server has. `settings` win over the deployer's.
         """
         command = [str(self._python), "-m", "chutes.cli", *arguments]
         done = subprocess.run(
             command,
             cwd=self.clone,
-            env=self._environment,
+            env=self._environment | settings,
             input="y\n" * 5,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

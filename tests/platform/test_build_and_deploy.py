@@ -24,6 +24,7 @@ class Deployment:
     """What has reached the platform, and what the deployer saw."""
 
     api: FakeApi
+    deployer: Deployer
     image: UploadedImage
     chute: dict[str, Any]
     printed: str
@@ -44,8 +45,8 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         built = deployer.chutes("build", "batch_processor:chute")
         assert len(api.images) == 1, built
         deployed = deployer.chutes("deploy", "batch_processor:chute", "--accept-fee")
-        assert len(api.chutes) == 1, deployed
-        yield Deployment(api, next(iter(api.images.values())), api.chutes[0], built + deployed)
+        assert len(api.deployments) == 1, deployed
+        yield Deployment(api, deployer, next(iter(api.images.values())), api.deployments[0], built + deployed)
 
 
 @contextmanager
@@ -89,6 +90,52 @@ def test_what_the_deployer_set_reaches_the_instance(deployment: Deployment) -> N
     assert deployment.chute["max_instances"] == 2
     for name, value in {"MODEL": "bundled", "DEVICE": "cpu", "CONCURRENCY": "16"}.items():
         assert f"ENV BATCH_PROCESSOR_{name}={value}" in deployment.image.dockerfile.splitlines()
+
+
+def test_it_asks_for_what_the_platform_has(deployment: Deployment) -> None:
+    assert deployment.chute["tee"] is True
+    selector = deployment.chute["node_selector"]
+    assert (selector["gpu_count"], selector["include"]) == (1, ["pro_6000"])
+
+
+def test_its_address_is_read_from_the_api(deployment: Deployment) -> None:
+    printed = deployment.deployer.chutes("chutes", "get", "batch-processor")
+    assert f'"slug": "{deployment.api.chutes["batch-processor"].slug}"' in printed
+
+
+UNSUPPORTED = "TEE private deployments are limited at this time due to infrastructure capacity limitations."
+TEE_REQUIRED = "Only TEE chutes are supported as of 2026-05-12, please set tee=True"
+NO_GPU = "No supported GPUs based on node selector!"
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"BATCH_PROCESSOR_TEE": "false"}, TEE_REQUIRED),
+        ({"BATCH_PROCESSOR_GPU_COUNT": "2"}, UNSUPPORTED),
+        ({"BATCH_PROCESSOR_GPU": "h200"}, UNSUPPORTED),
+        ({"BATCH_PROCESSOR_MAX_HOURLY_PRICE": "1.50"}, NO_GPU),
+    ],
+    ids=lambda value: "-".join(value.values()) if isinstance(value, dict) else "",
+)
+def test_settings_that_the_server_refuses(deployment: Deployment, settings: dict[str, str], sentence: str) -> None:
+    deployment.deployer.chutes("build", "batch_processor:chute", **settings)
+    printed = deployment.deployer.chutes("deploy", "batch_processor:chute", "--accept-fee", **settings)
+    assert sentence in printed
+    assert len(deployment.api.deployments) == 1
+
+
+@pytest.mark.parametrize(
+    ("forgotten", "sentence"),
+    [("    tee=settings.tee,\n", TEE_REQUIRED), ("        include=settings.gpus,\n", UNSUPPORTED)],
+    ids=["tee", "include"],
+)
+def test_an_argument_forgotten_in_the_chute_is_caught(deployment: Deployment, forgotten: str, sentence: str) -> None:
+    # The SDK's defaults: not trusted, and any GPU.
+    with deployment.deployer.edited(forgotten, ""):
+        printed = deployment.deployer.chutes("deploy", "batch_processor:chute", "--accept-fee")
+    assert sentence in printed
+    assert len(deployment.api.deployments) == 1
 
 
 def test_an_edit_of_the_code_does_not_install_the_packages_anew(deployment: Deployment) -> None:
