@@ -118,7 +118,7 @@ def process_batch(self: Any, body: Body = None) -> Response:
 def process_batch_stream(self: Any, body: Body = None) -> Iterator[bytes]:
     """Classify 1 to 100 texts, JSON lines with progress and partial results."""
     with errors_as_http(self.engine.stats):
-        request = parse_request(BatchRequest, body)
+        request = parse_request(BatchRequest, body, streams=True)
         writes = stream_batch(self.engine, request, body)
         first = next(writes)
     yield first

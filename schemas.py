@@ -11,7 +11,7 @@ MAX_TEXTS = 100
 MAX_TEXT_CHARACTERS = 10_000
 MAX_REPORTED_PROBLEMS = 100
 PLATFORM_FIELDS = frozenset({"stream", "stream_options"})
-"""End-to-end-encrypted calls get these two injected into their body by the platform: they are ignored."""
+"""End-to-end-encrypted calls get these two injected into their body by the platform. They change nothing."""
 
 
 def _clean_text(text: str) -> str:
@@ -229,8 +229,8 @@ class InvalidRequest(ValueError):
 RequestT = TypeVar("RequestT", bound=_Request)
 
 
-def parse_request(model: type[RequestT], body: object) -> RequestT:
-    """Check a decoded JSON body.
+def parse_request(model: type[RequestT], body: object, *, streams: bool = False) -> RequestT:
+    """Check a decoded JSON body; `streams` says whether the endpoint answers as a stream.
 
     Raises:
         InvalidRequest: with every problem of the body, each one sentence that names the place and the mend.
@@ -241,6 +241,10 @@ def parse_request(model: type[RequestT], body: object) -> RequestT:
         raise InvalidRequest([Problem(loc=[], msg=msg, type="body_type")])
     known = model.model_fields.keys()
     problems = [_unknown_field(name, model) for name in body if name not in known and name not in PLATFORM_FIELDS]
+    if body.get("stream") and not streams:
+        # The platform would take the answer for a stream, fail to read it, and count that against the instance.
+        msg = "stream is for POST /process-batch-stream; send the request there, or leave stream out"
+        problems.append(Problem(loc=["stream"], msg=msg, type="stream_unsupported"))
     request = None
     try:
         request = model.model_validate({name: value for name, value in body.items() if name in known})

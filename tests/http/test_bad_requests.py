@@ -161,3 +161,24 @@ def test_refusals_are_counted(client: httpx.Client) -> None:
 
 def test_the_server_is_well_after_all_that(client: httpx.Client) -> None:
     assert client.post("/process-batch", json=GOOD).status_code == 200
+
+
+@pytest.mark.parametrize(("endpoint", "body"), [("/process-batch", GOOD), ("/analyze-single", {"text": "fine"})])
+@pytest.mark.parametrize("asked", [True, 1, "true", {"chunks": 1}])
+def test_asking_for_a_stream_where_there_is_none(
+    client: httpx.Client, endpoint: str, body: dict[str, Any], asked: object
+) -> None:
+    (problem,) = problems_of(client.post(endpoint, json=body | {"stream": asked}))
+    assert problem["loc"] == ["stream"]
+    assert "/process-batch-stream" in problem["msg"]
+
+
+@pytest.mark.parametrize("extra", [{"stream": False}, {"stream": None}, {"stream_options": {"include_usage": True}}])
+def test_not_asking_for_a_stream_is_fine_anywhere(client: httpx.Client, extra: dict[str, Any]) -> None:
+    for endpoint, body in [("/process-batch", GOOD), ("/analyze-single", {"text": "fine"}), (ENDPOINTS[1], GOOD)]:
+        assert client.post(endpoint, json=body | extra).status_code == 200
+
+
+@pytest.mark.parametrize("extra", [{"stream": True}, {"stream": True, "stream_options": {"include_usage": True}}])
+def test_asking_the_stream_for_a_stream(client: httpx.Client, extra: dict[str, Any]) -> None:
+    assert client.post("/process-batch-stream", json=GOOD | extra).status_code == 200
