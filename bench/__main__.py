@@ -26,7 +26,7 @@ from bench.machine import describe_machine
 from bench.record import Record
 from bench.report import RESULTS, summary, write_report
 from bench.session import Options, Session, known_arms, tell
-from bench.texts import DEFAULT_TEXTS, read_labelled
+from bench.texts import default_texts, describe_texts, read_labelled
 from bench.workloads import WORKLOADS
 
 QUICK_SHARE = 0.125
@@ -48,7 +48,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="torch threads of each arm")
     parser.add_argument("--share", type=float, default=1, help="texts in a run, over the usual number (default 1)")
     parser.add_argument("--scale-texts", type=int, default=100_000, help="texts of the engine's long run; 0 for none")
-    parser.add_argument("--texts", type=Path, default=DEFAULT_TEXTS, help="lines of label (0, 1, 2), tab, text")
+    parser.add_argument("--texts", type=Path, default=default_texts(), help="lines of label (0, 1, 2), tab, text")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the report; its plots go beside it")
     parser.add_argument("--resume", action="store_true", help="add to what the last run measured, as after a stop")
     parser.add_argument("--again", action="store_true", help="with --resume: forget what it measured of the same first")
@@ -63,6 +63,7 @@ def main() -> int:
         return 2
     CACHE.mkdir(exist_ok=True)
     workloads = [WORKLOADS[name].scaled(QUICK_SHARE if args.quick else args.share) for name in args.workloads]
+    texts = read_labelled(args.texts)
     options = Options(
         models=tuple(args.models),
         workloads=tuple(workloads),
@@ -72,7 +73,7 @@ def main() -> int:
         threads=args.threads,
         scale_texts=2000 if args.quick and args.scale_texts else args.scale_texts,
         warm_up_texts={"bundled": 40, "roberta-base": 8} if args.quick else {"bundled": 200, "roberta-base": 64},
-        texts=read_labelled(args.texts),
+        texts=texts,
         folder=CACHE,
     )
     command = shlex.join(["python", "-m", "bench", *sys.argv[1:]])
@@ -83,7 +84,7 @@ def main() -> int:
         if args.again:
             record.forget(args.models, args.workloads, args.arms)
     else:
-        record = Record(command, describe_machine(args.threads))
+        record = Record(command, describe_machine(args.threads) | {"texts": describe_texts(args.texts, texts)})
     for name, value in record.machine.items():
         print(f"{name}: {value}")
     # A run that is told to stop ends its servers and writes what it has.

@@ -1,4 +1,4 @@
-"""Real tweets, and tweets mixed with long texts. They are read from a file that is no part of the project."""
+"""Texts to measure with and to test on: the repository's own or, where a file of real tweets lies beside it, those."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 ROOT = Path(__file__).resolve().parent.parent
-DEFAULT_TEXTS = ROOT.parent / "shared" / "data" / "tweeteval-val.tsv"
+OWN_SHORT_TEXTS = ROOT / "texts" / "short.tsv"
+OWN_LONG_TEXTS = ROOT / "texts" / "long.tsv"
+REAL_TWEETS = ROOT.parent / "shared" / "data" / "tweeteval-val.tsv"
+"""TweetEval's validation split, which may not be passed on and so is no part of the project."""
 
 LONG_TEXT_TOKENS = 400
 """Least tokens of a long text. It ends with the tweet that reaches this, so it stays below the model's 512."""
@@ -32,6 +35,35 @@ def read_labelled(path: Path) -> list[LabelledText]:
     """Read a tab-separated file of label (0 negative, 1 neutral, 2 positive) and text; blank texts are left out."""
     rows = (line.split("\t", 1) for line in path.read_text(encoding="utf-8").splitlines())
     return [LabelledText(SENTIMENTS[int(label)], text.strip()) for label, text in rows if text.strip()]
+
+
+def default_texts() -> Path:
+    """The real tweets where they are at hand, else the repository's own texts of the same lengths."""
+    return REAL_TWEETS if REAL_TWEETS.exists() else OWN_SHORT_TEXTS
+
+
+def describe_texts(path: Path, texts: list[LabelledText]) -> str:
+    """What a report says about where its texts come from."""
+    kinds = {REAL_TWEETS: "real tweets (TweetEval, validation split)", OWN_SHORT_TEXTS: "texts of texts/short.tsv"}
+    return f"{len(texts)} {kinds.get(path.resolve(), f'texts of {path.name}')}"
+
+
+def varied_texts(texts: list[str], count: int) -> list[str]:
+    """`count` different texts, always the same: those given, then the first half of one with the second of another.
+
+    Raises:
+        ValueError: there are not as many different halves.
+    """
+    rng = random.Random(3)
+    varied = dict.fromkeys(texts)
+    for _ in range(20 * count):
+        if len(varied) >= count:
+            break
+        head, tail = (rng.choice(texts).split(" ") for _ in range(2))
+        varied.setdefault(" ".join([*head[: -(-len(head) // 2)], *tail[len(tail) // 2 :]]))
+    if len(varied) < count:
+        raise ValueError(f"{len(texts)} texts are too few to make {count} of them")
+    return list(varied)[:count]
 
 
 def tweet_texts(tweets: list[str], count: int) -> list[str]:

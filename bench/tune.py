@@ -18,7 +18,7 @@ from bench.arms import ArmError, HttpArm
 from bench.checkpoints import CACHE, MODELS, checkpoint
 from bench.servers import PEER_NAMES, SERVERS
 from bench.session import tell
-from bench.texts import DEFAULT_TEXTS, mixed_texts, read_labelled, tweet_texts
+from bench.texts import default_texts, mixed_texts, read_labelled, tweet_texts
 from bench.tuning import Tuning, write_tuned
 from bench.workloads import WORKLOADS, TextKind
 
@@ -42,7 +42,7 @@ NUM_TEXTS: dict[str, dict[TextKind, dict[str, int]]] = {
 def score(model: str, kind: TextKind, peer: str, tuning: Tuning, threads: int) -> float:
     """Texts per second of a peer with these settings; 0 if it fails."""
     tokenizer_file = checkpoint(model) / "tokenizer.json"
-    tweets = [labelled.text for labelled in read_labelled(DEFAULT_TEXTS)]
+    tweets = [labelled.text for labelled in read_labelled(default_texts())]
     speeds = []
     try:
         arm = HttpArm(SERVERS[peer], checkpoint(model), threads, tuning, CACHE / f"tune-{model}-{peer}.log")

@@ -1,4 +1,4 @@
-"""What tests share: the bundled model in process, the real SDK server over HTTP, and real tweets."""
+"""What tests share: the bundled model in process, the real SDK server over HTTP, and the repository's texts."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ import pytest
 
 from batch_inference.engine import Engine
 from batch_inference.settings import load_settings
+from bench.texts import OWN_LONG_TEXTS, OWN_SHORT_TEXTS, read_labelled, varied_texts
 
 ROOT = Path(__file__).resolve().parent.parent
-DATA = ROOT.parent / "shared" / "data"
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,11 @@ def engine() -> Iterator[Engine]:
 
 @pytest.fixture(scope="session")
 def tweets() -> list[str]:
-    """2,000 real tweets."""
-    path = DATA / "tweeteval-val.tsv"
-    if not path.exists():
-        pytest.skip(f"needs the labelled tweets at {path}")
-    return [line.split("\t", 1)[1].strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    """2,000 different texts like tweets, always the same."""
+    return varied_texts([labelled.text for labelled in read_labelled(OWN_SHORT_TEXTS)], 2000)
+
+
+@pytest.fixture(scope="session")
+def long_texts() -> list[str]:
+    """30 texts of 308 to 1,442 tokens."""
+    return [labelled.text for labelled in read_labelled(OWN_LONG_TEXTS)]

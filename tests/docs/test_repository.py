@@ -1,0 +1,68 @@
+"""What strangers rely on in a clone: texts of its own, one linter, one set of commands, links that lead on."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bench.texts import OWN_LONG_TEXTS, OWN_SHORT_TEXTS, SENTIMENTS, read_labelled, varied_texts
+from tests.conftest import ROOT
+
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("texts/*.md"), *ROOT.glob("models/*/*.md")])
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)", re.DOTALL)
+
+
+def test_the_repositorys_texts_are_many_and_varied() -> None:
+    short, long = read_labelled(OWN_SHORT_TEXTS), read_labelled(OWN_LONG_TEXTS)
+    assert len({labelled.text for labelled in short}) == len(short) >= 400
+    assert len({labelled.text for labelled in long}) == len(long) == 30
+    for texts in (short, long):
+        assert {labelled.sentiment for labelled in texts} == set(SENTIMENTS)
+    assert 90 < sum(len(labelled.text) for labelled in short) / len(short) < 120
+    assert all(200 <= len(labelled.text.split()) <= 1500 for labelled in long)
+    assert sum(not labelled.text.isascii() for labelled in short) > 80
+
+
+def test_varied_texts_are_different_and_always_the_same() -> None:
+    texts = [labelled.text for labelled in read_labelled(OWN_SHORT_TEXTS)]
+    varied = varied_texts(texts, 2000)
+    assert len(set(varied)) == 2000
+    assert varied[: len(texts)] == texts
+    assert varied_texts(texts, 2000) == varied
+    assert all(text.strip() for text in varied)
+    with pytest.raises(ValueError, match="too few"):
+        varied_texts(["one"], 2)
+
+
+def test_the_commit_hook_and_make_check_use_the_same_linter() -> None:
+    pinned = re.search(r"^ruff==(.+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    hook = re.search(r"ruff-pre-commit\s+rev: v(\S+)", (ROOT / ".pre-commit-config.yaml").read_text())
+    assert pinned
+    assert hook
+    assert hook.group(1) == pinned.group(1)
+
+
+def test_the_workflow_runs_what_ci_runs() -> None:
+    assert "run: .ci/run" in (ROOT / ".github/workflows/ci.yml").read_text()
+    commands = (ROOT / ".ci/run").read_text().splitlines()
+    assert {"make check", "make test"} <= set(commands)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_inside_the_repository_lead_somewhere(page: Path) -> None:
+    targets = [target for target in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in target]
+    missing = [target for target in targets if not _exists(page, target)]
+    assert not missing, f"{page.name} links to {missing}"
+
+
+def _exists(page: Path, target: str) -> bool:
+    path, _, anchor = target.partition("#")
+    if path.startswith("mailto:"):
+        return True
+    file = page.parent / path if path else page
+    if not anchor or not file.is_file():
+        return file.exists()
+    headings = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+    return anchor in {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
