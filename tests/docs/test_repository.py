@@ -33,7 +33,7 @@ def test_varied_texts_are_different_and_always_the_same() -> None:
     assert varied_texts(texts, 2000) == varied
     assert all(text.strip() for text in varied)
     with pytest.raises(ValueError, match="too few"):
-        varied_texts(["one"], 2)
+        varied_texts(["one"], 3)
 
 
 def test_the_commit_hook_and_make_check_use_the_same_linter() -> None:
