@@ -1,4 +1,4 @@
-"""The chute: one image, one startup hook, four cords. Composition only; the work is in `batch_inference/`."""
+"""The chute: one image, one startup hook, five cords. Composition only; the work is in `batch_inference/`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from chutes.chute import Chute, NodeSelector
 from chutes.util.schema import SchemaExtractor
 from starlette.responses import Response
 
-from batch_http.answers import batch_result, batch_stats, json_response, single_result
+from batch_http.answers import batch_result, batch_stats, json_response, label_scores, single_result, valid_texts
 from batch_http.callers import CallerMiddleware, OpenAnswers, when_caller_leaves
-from batch_http.errors import answer_unhandled, errors_as_http
+from batch_http.errors import errors_as_http, tell_errors
 from batch_http.http2 import mend_http2
 from batch_http.isolation import IsolationMiddleware, put_outside
 from batch_http.sdk_log import quieten_sdk_log
@@ -25,7 +25,16 @@ from batch_inference.engine import Engine
 from batch_inference.errors import SettingsError
 from batch_inference.settings import load_settings
 from image import build_image
-from schemas import BatchRequest, BatchResult, BatchStats, SingleRequest, SingleResult, parse_request
+from schemas import (
+    DEFAULT_MAX_LENGTH,
+    BatchRequest,
+    BatchResult,
+    BatchStats,
+    SingleRequest,
+    SingleResult,
+    TextClassificationRequest,
+    parse_request,
+)
 
 try:
     settings = load_settings()
@@ -45,7 +54,8 @@ curl https://$SLUG.chutes.ai/process-batch \\
 ```
 
 `POST /process-batch-stream` takes the same body and answers JSON lines with progress and partial results,
-`POST /analyze-single` takes `{{"text": "..."}}`, `GET /batch-stats` says what the instance is doing.
+`POST /analyze-single` takes `{{"text": "..."}}`, `POST /text-classification` answers the clients of Hugging Face,
+`GET /batch-stats` says what the instance is doing.
 """
 
 chute = Chute(
@@ -67,12 +77,13 @@ chute = Chute(
 )
 open_answers = OpenAnswers()
 chute.add_middleware(CallerMiddleware, open_answers=open_answers)
-chute.add_exception_handler(Exception, answer_unhandled)
+tell_errors(chute)
 put_outside(chute, IsolationMiddleware)
 
 # Given a model class, the SDK would validate by itself and answer a bare 400, or a 500: hence schemas as dicts.
 BATCH_SCHEMA = SchemaExtractor.get_minimal_schema(BatchRequest)
 SINGLE_SCHEMA = SchemaExtractor.get_minimal_schema(SingleRequest)
+TEXT_CLASSIFICATION_SCHEMA = SchemaExtractor.get_minimal_schema(TextClassificationRequest)
 JSON_LINES = "application/x-ndjson"
 
 # The SDK leaves the body out where it is empty or falsy, so every cord has a default for it. Cords are plain functions:
@@ -104,7 +115,9 @@ def process_batch(self: Any, body: Body = None) -> Response:
     started_at = time.monotonic()
     with errors_as_http(self.engine.stats):
         request = parse_request(BatchRequest, body)
-        outcome = self.engine.classify(request.texts, request.max_length, partial(when_caller_leaves, body))
+        outcome = self.engine.classify(
+            valid_texts(request.texts), request.max_length, partial(when_caller_leaves, body)
+        )
         return json_response(batch_result(request, outcome, time.monotonic() - started_at, self.engine, settings))
 
 
@@ -137,8 +150,24 @@ def analyze_single(self: Any, body: Body = None) -> Response:
     started_at = time.monotonic()
     with errors_as_http(self.engine.stats):
         request = parse_request(SingleRequest, body)
-        outcome = self.engine.classify([request.text], request.max_length, partial(when_caller_leaves, body))
+        outcome = self.engine.classify(
+            valid_texts([request.text]), request.max_length, partial(when_caller_leaves, body)
+        )
         return json_response(single_result(request, outcome, time.monotonic() - started_at))
+
+
+@chute.cord(
+    public_api_path="/text-classification",
+    public_api_method="POST",
+    input_schema=TEXT_CLASSIFICATION_SCHEMA,
+    output_content_type="application/json",
+)
+def text_classification(self: Any, body: Body = None) -> Response:
+    """Classify 1 to 100 texts for the clients of Hugging Face."""
+    with errors_as_http(self.engine.stats):
+        request = parse_request(TextClassificationRequest, body)
+        outcome = self.engine.classify(request.inputs, DEFAULT_MAX_LENGTH, partial(when_caller_leaves, body))
+        return json_response(label_scores(request, outcome.predictions))
 
 
 @chute.cord(

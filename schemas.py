@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StrictBool,
+    StrictStr,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 MAX_TEXTS = 100
+DEFAULT_MAX_LENGTH = 512
 MAX_TEXT_CHARACTERS = 10_000
 MAX_REPORTED_PROBLEMS = 100
 PLATFORM_FIELDS = frozenset({"stream", "stream_options"})
@@ -42,24 +56,105 @@ MaxLength = Annotated[int, Field(strict=True, ge=50, le=1024, description="Token
 ReturnAllScores = Annotated[StrictBool, Field(description="Add every label's probability to each result")]
 
 
-class _Request(BaseModel):
+@dataclass(frozen=True)
+class InvalidText:
+    """Stands where a text would, had it kept the rules. `problem` lacks the text's place, its sentence's subject."""
+
+    kind: str
+    problem: str
+
+
+Texts = Annotated[list[Text], Field(strict=True, min_length=1, max_length=MAX_TEXTS)]
+_TEXT: TypeAdapter[str] = TypeAdapter(Text)
+_TEXTS: TypeAdapter[list[str]] = TypeAdapter(Texts)
+
+
+def _text_or_problem(value: object, info: ValidationInfo) -> str | InvalidText:
+    """Check a text; if problems of texts are to be reported, one takes the text's place."""
+    try:
+        return _TEXT.validate_python(value)
+    except ValidationError as error:
+        if not _is_reporting(info):
+            raise
+        return _invalid_text(error.errors(include_url=False)[0])
+
+
+def _texts_or_problems(values: list[str], info: ValidationInfo) -> list[str] | list[str | InvalidText]:
+    """The same for a list of texts. What is wrong with the list itself is never reported in place of a text."""
+    try:
+        return _TEXTS.validate_python(values)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        if not _is_reporting(info) or not all(detail["loc"] for detail in details):
+            raise
+        problems = {detail["loc"][0]: _invalid_text(detail) for detail in details}
+        return [problems.get(index) or _clean_text(value) for index, value in enumerate(values)]
+
+
+def _is_reporting(info: ValidationInfo) -> bool:
+    # Validated before the texts, hence its place in the models; absent if it breaks its own rule.
+    return info.data.get("on_invalid_text") == "report"
+
+
+def _invalid_text(detail: ErrorDetails) -> InvalidText:
+    return InvalidText(detail["type"], _problem_of(detail))
+
+
+OnInvalidText = Annotated[
+    Literal["reject", "report"],
+    Field(
+        description="What becomes of a text that breaks a rule: the request is refused (reject), or the text gets an "
+        "error in place of its result, and the others are answered (report)"
+    ),
+]
+
+
+class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    max_length: MaxLength = 512
+
+class _Request(_Body):
+    max_length: MaxLength = DEFAULT_MAX_LENGTH
     return_all_scores: ReturnAllScores = False
+    on_invalid_text: OnInvalidText = "reject"
 
 
 class BatchRequest(_Request):
     """Body of `POST /process-batch` and `POST /process-batch-stream`."""
 
-    texts: Annotated[list[Text], Field(strict=True, min_length=1, max_length=MAX_TEXTS)]
+    texts: Annotated[list[str | InvalidText], PlainValidator(_texts_or_problems, json_schema_input_type=Texts)]
     batch_size: Annotated[int, Field(strict=True, ge=1, le=32, description="Texts per chunk of stream progress")] = 16
 
 
 class SingleRequest(_Request):
     """Body of `POST /analyze-single`."""
 
-    text: Text
+    text: Annotated[str | InvalidText, PlainValidator(_text_or_problem, json_schema_input_type=Text)]
+
+
+def _as_list(inputs: object) -> object:
+    return [inputs] if isinstance(inputs, str) else inputs
+
+
+class TextClassificationParameters(_Body):
+    """How `POST /text-classification` scores labels, and how many it names."""
+
+    top_k: Annotated[
+        int | None, Field(strict=True, ge=1, description="How many labels to name, best first; all if left out")
+    ] = None
+    function_to_apply: Annotated[
+        Literal["softmax"] | None, Field(description="How the model's outputs become scores")
+    ] = None
+
+
+class TextClassificationRequest(_Body):
+    """Body of `POST /text-classification`, in the shape of Hugging Face's clients."""
+
+    inputs: Annotated[
+        Texts,
+        BeforeValidator(_as_list, json_schema_input_type=Text | Texts),
+    ]
+    parameters: TextClassificationParameters | None = None
 
 
 class TextResult(BaseModel):
@@ -74,10 +169,40 @@ class TextResult(BaseModel):
     scores: dict[str, float] | None = Field(default=None, exclude_if=lambda scores: scores is None)
 
 
+class Failure(BaseModel):
+    """Why there is no answer: the kind of problem, and a sentence that says how to mend it."""
+
+    code: str
+    message: str
+
+
+class FailedText(BaseModel):
+    """Stands in place of a text's result, with `"on_invalid_text": "report"`, if the text broke a rule."""
+
+    processing_order: int
+    error: Failure
+
+
+Result = TextResult | FailedText
+
+
 class SingleResult(TextResult):
     """Answer of `POST /analyze-single`."""
 
     processing_time: float
+
+
+class FailedSingle(FailedText):
+    """Answer of `POST /analyze-single` in place of a result."""
+
+    processing_time: float
+
+
+class LabelScore(BaseModel):
+    """A label and how well it fits. `POST /text-classification` answers a list of them per text, best first."""
+
+    label: str
+    score: float
 
 
 class BatchInfo(BaseModel):
@@ -105,7 +230,7 @@ class PerformanceMetrics(BaseModel):
 class BatchResult(BaseModel):
     """Answer of `POST /process-batch`."""
 
-    results: list[TextResult]
+    results: list[Result]
     total_texts: int
     processing_time: float
     average_time_per_text: float
@@ -142,7 +267,7 @@ class BatchCompleteEvent(_EventWithResults):
     batch_number: int
     batch_time: float
     texts_per_second: float
-    partial_results: list[TextResult]
+    partial_results: list[Result]
 
 
 class CompletedEvent(_EventWithResults):
@@ -151,21 +276,14 @@ class CompletedEvent(_EventWithResults):
     status: Literal["completed"] = "completed"
     total_time: float
     average_time_per_text: float
-    final_results: list[TextResult]
-
-
-class StreamError(BaseModel):
-    """Why a stream ended early."""
-
-    code: str
-    message: str
+    final_results: list[Result]
 
 
 class ErrorEvent(BaseModel):
     """Last line of a stream that failed midway."""
 
     status: Literal["error"] = "error"
-    error: StreamError
+    error: Failure
     completed_texts: int
 
 
@@ -226,7 +344,7 @@ class InvalidRequest(ValueError):
         self.problems = problems
 
 
-RequestT = TypeVar("RequestT", bound=_Request)
+RequestT = TypeVar("RequestT", bound=_Body)
 
 
 def parse_request(model: type[RequestT], body: object, *, streams: bool = False) -> RequestT:
@@ -255,9 +373,10 @@ def parse_request(model: type[RequestT], body: object, *, streams: bool = False)
     return request
 
 
-_EXAMPLES: dict[type[_Request], str] = {
+_EXAMPLES: dict[type[_Body], str] = {
     BatchRequest: '{"texts": ["I love this!"]}',
     SingleRequest: '{"text": "I love this!"}',
+    TextClassificationRequest: '{"inputs": "I love this!"}',
 }
 
 _MEND = {
@@ -265,31 +384,50 @@ _MEND = {
     "too_long": "has {actual_length} entries, {max_length} are allowed; split it into several requests",
     "greater_than_equal": "must be {ge} or more",
     "less_than_equal": "must be {le} or less",
+    "extra_forbidden": "is not known here; remove it",
 }
 _TEXT_PROBLEMS = {"blank_text", "text_too_long", "nul_character", "lone_surrogate"}
-_EXPECTED = {"string_type": "a string", "list_type": "a list of strings", "bool_type": "true or false"}
+_EXPECTED = {
+    "string_type": "a string",
+    "list_type": "a list of strings",
+    "bool_type": "true or false",
+    "model_type": "an object",
+    "string_unicode": "valid Unicode",
+}
 
 
-def _problem(model: type[_Request], detail: ErrorDetails) -> Problem:
+def _problem(model: type[_Body], detail: ErrorDetails) -> Problem:
     loc = list(detail["loc"])
-    kind, context = detail["type"], detail.get("ctx", {})
-    name = "".join(f"[{part}]" if isinstance(part, int) else part for part in loc)
-    if kind == "missing":
+    name = _shown("".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).removeprefix("."))
+    if detail["type"] == "missing":
         msg = f"{name} is required; send a body such as {_EXAMPLES[model]}"
-    elif kind in _MEND:
-        msg = f"{name} {_MEND[kind].format_map(context)}"
-    elif kind in _TEXT_PROBLEMS:
-        msg = f"{name} {detail['msg']}"
     else:
-        msg = f"{name} must be {_EXPECTED.get(kind, 'an integer')}, but is {_json_type(detail['input'])}"
-    return Problem(loc=loc, msg=msg, type=kind)
+        msg = f"{name} {_problem_of(detail)}"
+    return Problem(loc=loc, msg=msg, type=detail["type"])
 
 
-def _unknown_field(name: str, model: type[_Request]) -> Problem:
-    # The name is the caller's: cut it short, and escape what UTF-8 cannot carry.
-    shown = name[:80].encode("utf-8", "backslashreplace").decode()
+def _problem_of(detail: ErrorDetails) -> str:
+    """The sentence that says what is wrong and how to mend it, without its subject."""
+    kind, context, value = detail["type"], detail.get("ctx", {}), detail["input"]
+    if kind in _TEXT_PROBLEMS:
+        return detail["msg"]
+    if kind == "literal_error":
+        found = f"{_shown(value)!r}" if isinstance(value, str) else _json_type(value)
+        return f"must be {context['expected']}, but is {found}"
+    if kind in _MEND:
+        return _MEND[kind].format_map(context)
+    return f"must be {_EXPECTED.get(kind, 'an integer')}, but is {_json_type(value)}"
+
+
+def _unknown_field(name: str, model: type[_Body]) -> Problem:
+    shown = _shown(name)
     msg = f"{shown} is not a known field; remove it or use one of {', '.join(sorted(model.model_fields))}"
     return Problem(loc=[shown], msg=msg, type="unknown_field")
+
+
+def _shown(words: str) -> str:
+    """What a caller wrote, fit to be told: cut short, and what UTF-8 cannot carry escaped."""
+    return words[:80].encode("utf-8", "backslashreplace").decode()
 
 
 def _json_type(value: object) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel
+from collections.abc import Sequence
+
+from pydantic import BaseModel, TypeAdapter
 from starlette.responses import Response
 
 from batch_inference.engine import Classification, Engine, Prediction
@@ -12,17 +14,31 @@ from schemas import (
     BatchRequest,
     BatchResult,
     BatchStats,
+    FailedSingle,
+    FailedText,
+    Failure,
+    InvalidText,
+    LabelScore,
     LatencyPercentiles,
     PerformanceMetrics,
+    Result,
     SingleRequest,
     SingleResult,
+    TextClassificationRequest,
     TextResult,
 )
 
+_LABEL_SCORES = TypeAdapter(list[list[LabelScore]])
 
-def json_response(model: BaseModel) -> Response:
+
+def json_response(content: BaseModel | bytes) -> Response:
     """A response with the bytes already serialised: in production the SDK cannot serialise a pydantic model itself."""
-    return Response(model.model_dump_json(), media_type="application/json")
+    return Response(content if isinstance(content, bytes) else content.model_dump_json(), media_type="application/json")
+
+
+def valid_texts(texts: Sequence[str | InvalidText]) -> list[str]:
+    """What the engine is asked about."""
+    return [text for text in texts if isinstance(text, str)]
 
 
 def text_result(text: str, prediction: Prediction, order: int, with_scores: bool) -> TextResult:
@@ -38,12 +54,21 @@ def text_result(text: str, prediction: Prediction, order: int, with_scores: bool
     )
 
 
-def text_results(request: BatchRequest, predictions: list[Prediction], start: int = 0) -> list[TextResult]:
-    """The answers for the request's texts from index `start` on, one per prediction."""
+def text_results(
+    request: BatchRequest, predictions: list[Prediction], start: int = 0, end: int | None = None
+) -> list[Result]:
+    """The answers for the request's texts from index `start` to `end`: a prediction for each that has one."""
+    remaining = iter(predictions)
     return [
-        text_result(request.texts[order], prediction, order, request.return_all_scores)
-        for order, prediction in enumerate(predictions, start)
+        FailedText(processing_order=order, error=_failure(f"texts[{order}]", text))
+        if isinstance(text, InvalidText)
+        else text_result(text, next(remaining), order, request.return_all_scores)
+        for order, text in enumerate(request.texts[start:end], start)
     ]
+
+
+def _failure(name: str, text: InvalidText) -> Failure:
+    return Failure(code=text.kind, message=f"{name} {text.problem}")
 
 
 def batch_result(
@@ -65,7 +90,7 @@ def batch_result(
             precision=engine.model.precision,
         ),
         performance_metrics=PerformanceMetrics(
-            texts_per_second=num_texts / processing_time,
+            texts_per_second=len(outcome.predictions) / processing_time,
             gpu_memory_used=engine.model.memory_gib(),
             total_tokens_processed=sum(prediction.num_tokens for prediction in outcome.predictions),
             queue_time=outcome.queue_time_s,
@@ -75,10 +100,30 @@ def batch_result(
     )
 
 
-def single_result(request: SingleRequest, outcome: Classification, processing_time: float) -> SingleResult:
+def single_result(
+    request: SingleRequest, outcome: Classification, processing_time: float
+) -> SingleResult | FailedSingle:
     """Answer of `/analyze-single`; `processing_time` in seconds."""
+    if isinstance(request.text, InvalidText):
+        error = _failure("text", request.text)
+        return FailedSingle(processing_order=0, error=error, processing_time=processing_time)
     result = text_result(request.text, outcome.predictions[0], 0, request.return_all_scores)
     return SingleResult(**dict(result), processing_time=processing_time)
+
+
+def label_scores(request: TextClassificationRequest, predictions: list[Prediction]) -> bytes:
+    """Answer of `/text-classification`, as JSON: per text its best labels, best first."""
+    top_k = request.parameters.top_k if request.parameters else None
+    return _LABEL_SCORES.dump_json(
+        [
+            [LabelScore(label=label, score=score) for label, score in _best_first(prediction.scores)[:top_k]]
+            for prediction in predictions
+        ]
+    )
+
+
+def _best_first(scores: dict[str, float]) -> list[tuple[str, float]]:
+    return sorted(scores.items(), key=lambda item: item[1], reverse=True)
 
 
 def batch_stats(engine: Engine, settings: Settings) -> BatchStats:

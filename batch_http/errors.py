@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import HTTPException, Request
+from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
 
 from batch_inference.errors import DeviceLostError, EngineStoppedError, ForwardPassError, QueueFullError
@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 
 CLIENT_GONE = "client_gone"
 CLIENT_CLOSED_REQUEST = 499
+
+HUGGING_FACE_PATHS = {"/text-classification", "/text_classification"}
+"""The public and the internal one. Hugging Face's clients show their users what is under `error`, and nothing else."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,17 @@ def report_on(error: Exception) -> ErrorReport:
     return ErrorReport("internal_error", 500, "an unexpected error occurred; the log says what")
 
 
+class ReportedError(HTTPException):
+    """Ends a cord's call with the report on its error."""
+
+    def __init__(self, report: ErrorReport) -> None:
+        super().__init__(report.status, report.detail, report.headers)
+        self.report = report
+
+
 @contextmanager
 def errors_as_http(stats: Stats) -> Iterator[None]:
-    """Count every error of the block and turn it into the HTTPException that tells it."""
+    """Count every error of the block and turn it into the exception that tells it."""
     try:
         yield
     except CancelledError:
@@ -67,11 +78,29 @@ def errors_as_http(stats: Stats) -> Iterator[None]:
     except Exception as error:
         report = report_on(error)
         stats.count_error(report.kind)
-        raise HTTPException(report.status, report.detail, report.headers) from error
+        raise ReportedError(report) from error
 
 
-async def answer_unhandled(request: Request, error: Exception) -> JSONResponse:
-    """Exception handler of the app: a body that the SDK could not decode is the caller's mistake, all else is ours."""
+def tell_errors(app: FastAPI) -> None:
+    """Have every error of a request answered from here."""
+    app.add_exception_handler(ReportedError, _answer_reported)
+    app.add_exception_handler(Exception, _answer_unhandled)
+
+
+async def _answer_reported(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ReportedError)
+    return _error_response(request, error.report)
+
+
+def _error_response(request: Request, report: ErrorReport) -> JSONResponse:
+    content = {"detail": report.detail}
+    if request.scope["path"] in HUGGING_FACE_PATHS:
+        content["error"] = report.message
+    return JSONResponse(content, report.status, report.headers)
+
+
+async def _answer_unhandled(request: Request, error: Exception) -> JSONResponse:
+    """A body that the SDK could not decode is the caller's mistake, all else is ours."""
     # The SDK decodes the body before the router sets the endpoint. Its own trace, `request.state`, would not do:
     # Hypercorn shares it among the requests of a connection.
     if "endpoint" in request.scope:
@@ -82,7 +111,7 @@ async def answer_unhandled(request: Request, error: Exception) -> JSONResponse:
     engine = getattr(request.app, "engine", None)
     if engine:
         engine.stats.count_error(report.kind)
-    return JSONResponse({"detail": report.detail}, report.status, report.headers)
+    return _error_response(request, report)
 
 
 def _why_not_json(error: Exception) -> str:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 
-from batch_http.answers import text_results
+from batch_http.answers import text_results, valid_texts
 from batch_http.callers import when_caller_leaves
 from batch_http.errors import CLIENT_GONE, report_on
 from batch_inference.engine import Chunks, Engine
@@ -15,9 +15,10 @@ from schemas import (
     BatchRequest,
     CompletedEvent,
     ErrorEvent,
+    Failure,
     ProcessingBatchEvent,
+    Result,
     StartedEvent,
-    StreamError,
     StreamEvent,
     TextResult,
 )
@@ -37,9 +38,11 @@ def stream_batch(engine: Engine, request: BatchRequest, body: object = None) -> 
     Raises:
         QueueFullError, EngineStoppedError: before the first yield. Later errors become a line of the stream.
     """
-    num_chunks = -(-len(request.texts) // request.batch_size)
+    starts = range(0, len(request.texts), request.batch_size)
+    texts = [valid_texts(request.texts[start : start + request.batch_size]) for start in starts]
+    num_chunks = len(texts)
     chunks_per_write = -(-num_chunks // (MAX_WRITES - 1))
-    with engine.classify_chunks(request.texts, request.max_length, request.batch_size) as chunks:
+    with engine.classify_chunks(texts, request.max_length) as chunks:
         when_caller_leaves(body, chunks.cancel)
         lines: list[bytes] = []
         for event in _events(engine, request, chunks, num_chunks):
@@ -54,7 +57,7 @@ def stream_batch(engine: Engine, request: BatchRequest, body: object = None) -> 
 def _events(engine: Engine, request: BatchRequest, chunks: Chunks, num_chunks: int) -> Iterator[StreamEvent]:
     num_texts, size = len(request.texts), request.batch_size
     started_at = time.monotonic()
-    results: list[TextResult] = []
+    results: list[Result] = []
     yield StartedEvent(total_texts=num_texts, batch_size=size, estimated_batches=num_chunks)
     try:
         for number in range(1, num_chunks + 1):
@@ -62,14 +65,14 @@ def _events(engine: Engine, request: BatchRequest, chunks: Chunks, num_chunks: i
             chunk_size = end - len(results)
             yield ProcessingBatchEvent(batch_number=number, batch_size=chunk_size, progress=end / num_texts)
             outcome = next(chunks)
-            partial = text_results(request, outcome.predictions, start=len(results))
+            partial = text_results(request, outcome.predictions, len(results), end)
             results += partial
             # The passes that held the chunk: its neighbours may have shared them, so waiting time would mislead.
             batch_time = max(outcome.usage.inference_time_s, 1e-9)
             yield BatchCompleteEvent(
                 batch_number=number,
                 batch_time=batch_time,
-                texts_per_second=chunk_size / batch_time,
+                texts_per_second=len(outcome.predictions) / batch_time,
                 partial_results=partial,
             )
         # The engine counts the request once its last chunk has been taken.
@@ -80,7 +83,7 @@ def _events(engine: Engine, request: BatchRequest, chunks: Chunks, num_chunks: i
     except Exception as error:
         report = report_on(error)
         engine.stats.count_error(report.kind)
-        yield ErrorEvent(error=StreamError(code=report.kind, message=report.message), completed_texts=len(results))
+        yield ErrorEvent(error=Failure(code=report.kind, message=report.message), completed_texts=len(results))
         return
     total_time = time.monotonic() - started_at
     yield CompletedEvent(total_time=total_time, average_time_per_text=total_time / num_texts, final_results=results)
@@ -93,6 +96,9 @@ def _line(event: StreamEvent) -> bytes:
     short = event.model_copy(update={"texts_omitted": True})
     for name in ("partial_results", "final_results"):
         if hasattr(short, name):
-            results = [result.model_copy(update={"text": None}) for result in getattr(short, name)]
-            setattr(short, name, results)
+            setattr(short, name, [_without_text(result) for result in getattr(short, name)])
     return short.model_dump_json().encode() + b"\n"
+
+
+def _without_text(result: Result) -> Result:
+    return result.model_copy(update={"text": None}) if isinstance(result, TextResult) else result

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final
 
 from batch_inference.errors import EngineStoppedError, QueueFullError
@@ -171,8 +172,8 @@ class Engine:
             return self._classification(encoded, group, arrived_at)
 
     @contextmanager
-    def classify_chunks(self, texts: Sequence[str], max_length: int, chunk_size: int) -> Iterator[Chunks]:
-        """Classify texts chunk by chunk.
+    def classify_chunks(self, chunks: Sequence[Sequence[str]], max_length: int) -> Iterator[Chunks]:
+        """Classify texts chunk by chunk; a chunk may be empty.
 
         Entering the block admits the texts and queues the first of them; iterating gives each chunk's answer, in input
         order, as soon as it is there. Texts left when the block ends leave the queue.
@@ -183,10 +184,11 @@ class Engine:
             concurrent.futures.CancelledError: while iterating, after `Chunks.cancel`.
         """
         arrived_at = time.monotonic()
-        with self._admitted(texts, max_length) as encoded:
-            parts = [encoded[start : start + chunk_size] for start in range(0, len(encoded), chunk_size)]
+        with self._admitted([text for chunk in chunks for text in chunk], max_length) as encoded:
+            remaining = iter(encoded)
+            parts = [list(islice(remaining, len(chunk))) for chunk in chunks]
             groups = [TextGroup([text.input_ids for text in part]) for part in parts]
-            num_ahead = max(MIN_CHUNKS_AHEAD, -(-MIN_TEXTS_AHEAD // chunk_size))
+            num_ahead = max(MIN_CHUNKS_AHEAD, -(-MIN_TEXTS_AHEAD // max(1, *map(len, chunks))))
             self._scheduler.submit(groups[:num_ahead])
 
             def answers() -> Iterator[Classification]:
@@ -196,11 +198,11 @@ class Engine:
                     yield self._classification(part, group, arrived_at)
                 self._count(encoded, groups[0], arrived_at)
 
-            chunks = Chunks(answers(), groups)
+            answered = Chunks(answers(), groups)
             try:
-                yield chunks
+                yield answered
             finally:
-                chunks.cancel()
+                answered.cancel()
 
     @property
     def is_ready(self) -> bool:

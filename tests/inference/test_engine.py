@@ -43,9 +43,10 @@ def test_an_answer_does_not_depend_on_other_requests(engine: Engine, texts: list
 @pytest.mark.parametrize("chunk_size", [1, 5, 32])
 def test_chunks_give_the_same_answers_in_order(engine: Engine, texts: list[str], chunk_size: int) -> None:
     whole = engine.classify(texts[:70], 512).predictions
-    with engine.classify_chunks(texts[:70], 512, chunk_size) as chunks:
+    parts = [texts[start : min(start + chunk_size, 70)] for start in range(0, 70, chunk_size)]
+    with engine.classify_chunks([*parts[:1], [], *parts[1:]], 512) as chunks:
         pieces = [chunk.predictions for chunk in chunks]
-    assert [len(piece) for piece in pieces[:-1]] == [chunk_size] * (len(pieces) - 1)
+    assert [len(piece) for piece in pieces] == [len(parts[0]), 0, *map(len, parts[1:])]
     assert all(map(same, [prediction for piece in pieces for prediction in piece], whole))
 
 
@@ -75,7 +76,7 @@ def test_a_cancelled_call_leaves_the_queue() -> None:
 
 def test_a_full_queue_refuses_the_whole_request_and_recovers() -> None:
     engine = Engine.start(load_settings(model="bundled", device="cpu", max_queued_tokens=60))
-    with engine.classify_chunks(["word " * 38] * 1, 512, 1) as chunks:
+    with engine.classify_chunks([["word " * 38]], 512) as chunks:
         with pytest.raises(QueueFullError, match="queue is full") as caught:
             engine.classify(["word " * 38], 512)
         assert caught.value.retry_after_s >= 1
@@ -89,7 +90,7 @@ def test_a_refusal_says_how_long_the_tokens_in_its_way_will_take() -> None:
     # What a slow device would have told: a second for every ten tokens.
     engine.stats.count_pass(PassRecord(num_rows=1000, num_tokens=100_000, num_padding_tokens=0, duration_s=10_000.0))
     # 40 tokens each, so 20 are in the way of the second.
-    with engine.classify_chunks(["word " * 38], 512, 1), pytest.raises(QueueFullError) as caught:
+    with engine.classify_chunks([["word " * 38]], 512), pytest.raises(QueueFullError) as caught:
         engine.classify(["word " * 38], 512)
     assert caught.value.retry_after_s == 2
     assert "try again in 2 s" in str(caught.value)

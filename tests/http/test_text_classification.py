@@ -1,0 +1,76 @@
+"""`POST /text-classification`: Hugging Face's shape, asked by its clients in Python and JavaScript, and by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import Server
+from tests.http.hugging_face import check_js_client, check_python_client, install_js_client
+
+BLANK = "inputs[0] is blank; remove it or send some text"
+
+
+def test_the_python_client(server: Server) -> None:
+    error = check_python_client(f"{server.url}/text-classification")
+    assert BLANK in str(error)
+
+
+def test_the_javascript_client(server: Server, tmp_path: Path) -> None:
+    assert BLANK in check_js_client(install_js_client(tmp_path), f"{server.url}/text-classification")
+
+
+def test_one_text_and_several_are_answered_alike(client: httpx.Client) -> None:
+    one = client.post("/text-classification", json={"inputs": "I love this!"}).json()
+    several = client.post("/text-classification", json={"inputs": ["I love this!", "What a waste of money."]}).json()
+    assert [[entry["label"] for entry in answer] for answer in several] == [
+        ["POSITIVE", "NEGATIVE", "NEUTRAL"],
+        ["NEGATIVE", "NEUTRAL", "POSITIVE"],
+    ]
+    assert [entry["score"] for entry in one[0]] == pytest.approx([entry["score"] for entry in several[0]], abs=1e-4)
+    scores = client.post("/analyze-single", json={"text": "I love this!", "return_all_scores": True}).json()["scores"]
+    assert {entry["label"]: entry["score"] for entry in one[0]} == pytest.approx(scores, abs=1e-4)
+
+
+@pytest.mark.parametrize("top_k", [1, 2, 3, 99, None])
+def test_top_k_cuts(client: httpx.Client, top_k: int | None) -> None:
+    request = {"inputs": ["I love this!"] * 2, "parameters": {"top_k": top_k, "function_to_apply": "softmax"}}
+    answers = client.post("/text-classification", json=request).json()
+    assert [len(answer) for answer in answers] == [min(3, top_k or 3)] * 2
+    assert all(answer[0]["label"] == "POSITIVE" for answer in answers)
+
+
+@pytest.mark.parametrize(
+    ("request_", "sentence"),
+    [
+        ({"inputs": ["fine", " "]}, "inputs[1] is blank; remove it or send some text"),
+        ({"inputs": None}, "inputs must be a list of strings, but is null"),
+        ({"inputs": []}, "inputs is empty; send at least one text"),
+        ({"parameters": {}}, 'inputs is required; send a body such as {"inputs": "I love this!"}'),
+        ({"inputs": "fine", "parameters": [1]}, "parameters must be an object, but is a list"),
+        ({"inputs": "fine", "parameters": {"top_k": 0}}, "parameters.top_k must be 1 or more"),
+        ({"inputs": "fine", "parameters": {"top_k": True}}, "parameters.top_k must be an integer, but is a boolean"),
+        (
+            {"inputs": "fine", "parameters": {"function_to_apply": "sigmoid"}},
+            "parameters.function_to_apply must be 'softmax', but is 'sigmoid'",
+        ),
+        ({"inputs": "fine", "parameters": {"truncate": True}}, "parameters.truncate is not known here; remove it"),
+        ({"inputs": "fine", "texts": []}, "texts is not a known field; remove it or use one of inputs, parameters"),
+    ],
+)
+def test_a_mistake_is_told_in_one_sentence_under_error(
+    client: httpx.Client, request_: dict[str, Any], sentence: str
+) -> None:
+    response = client.post("/text-classification", json=request_)
+    assert response.status_code == 400
+    assert response.json()["error"] == sentence
+    assert response.json()["detail"][0]["msg"] == sentence
+
+
+def test_a_body_that_is_not_json_is_told_under_error_too(client: httpx.Client) -> None:
+    response = client.post("/text-classification", content=b"not json")
+    assert response.status_code == 400
+    assert response.json()["error"].startswith("the body is not JSON")
