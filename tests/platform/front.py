@@ -1,50 +1,119 @@
-"""The gateway as users see it: over HTTP, on a port of loopback, for clients that speak nothing else."""
+"""A gateway over HTTP: what a user's own program meets at `https://SLUG.chutes.ai`, on loopback.
+
+    python -m tests.platform.front --port 8080 --cold-for 180
+
+starts an instance in production mode with the bundled model, and answers for three minutes after the first call that
+there is none. Stop it with Ctrl-C.
+"""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
 
-from aiohttp import web
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
 
-from tests.platform.gateway import Gateway
-from tests.platform.running import Instance
+from tests.platform.gateway import Gateway, Refused, UserAnswer
+from tests.platform.running import Instance, free_port, running_instance
+
+
+def gateway_app(gateway: Gateway) -> Starlette:
+    """The gateway as an application. It is opened and closed with it."""
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with gateway:
+            yield
+
+    async def answer(request: Request) -> Response:
+        stack = AsyncExitStack()
+        body = await request.body()
+        try:
+            opened = gateway.opened(request.method, request.url.path, body, dict(request.query_params))
+            given = await stack.enter_async_context(opened)
+            if isinstance(given, UserAnswer):
+                await stack.aclose()
+                return _response(given)
+            # The server, too, sends no status before the first chunk is there.
+            first = await anext(given.chunks, "")
+        except Refused as refusal:
+            await stack.aclose()
+            return _response(refusal.answer)
+
+        async def chunks() -> AsyncIterator[str]:
+            async with stack:
+                yield first
+                async for chunk in given.chunks:
+                    yield chunk
+
+        return StreamingResponse(chunks(), media_type=given.media_type, headers=_headers())
+
+    methods = ["GET", "POST", "PUT", "DELETE", "PATCH"]
+    return Starlette(routes=[Route("/{path:path}", answer, methods=methods)], lifespan=lifespan)
+
+
+def _response(answer: UserAnswer) -> Response:
+    return Response(answer.content, answer.status, _headers(), answer.media_type)
+
+
+def _headers() -> dict[str, str]:
+    """The server's own: none of an instance's reaches the user."""
+    return {"X-Chutes-InvocationID": str(uuid.uuid4())}
+
+
+@contextmanager
+def running_front(gateway: Gateway) -> Iterator[str]:
+    """Serve the gateway, which must not be open, on a thread; yields its URL. A test may look at it meanwhile."""
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(gateway_app(gateway), "127.0.0.1", port, log_level="error"))
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive(), "the front did not start"
+        thread.join(0.02)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@contextmanager
+def cold_chute(instance: Instance, cold_for_s: float) -> Iterator[str]:
+    """The URL of a chute that has no instance until `cold_for_s` seconds after the first call."""
+    with running_front(Gateway(instance, cold_for_s=cold_for_s)) as url:
+        yield url
 
 
 @contextmanager
 def serving_gateway(instance: Instance) -> Iterator[str]:
-    """Serve a gateway to the instance, on a thread of its own; yields its address. Nothing may count as a fault."""
-    loop = asyncio.new_event_loop()
+    """The URL of a gateway to the instance, against which nothing may count."""
     gateway = Gateway(instance)
+    with running_front(gateway) as url:
+        yield url
+    assert gateway.faults == []
 
-    async def answer(request: web.Request) -> web.Response:
-        answer = await gateway.call(request.method, request.path, await request.read())
-        return web.Response(body=answer.content, status=answer.status, content_type=answer.media_type)
 
-    async def start() -> str:
-        await gateway.__aenter__()
-        app = web.Application(client_max_size=128 * 2**20)
-        app.router.add_route("*", "/{path:.*}", answer)
-        runners.append(web.AppRunner(app))
-        await runners[0].setup()
-        await web.TCPSite(runners[0], "127.0.0.1", 0).start()
-        host, port = runners[0].addresses[0]
-        return f"http://{host}:{port}"
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--port", type=int, default=8080)
+    parser.add_argument("--cold-for", type=float, default=0.0, help="seconds without an instance, from the first call")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, running_instance(Path(folder)) as instance:
+        gateway = Gateway(instance, cold_for_s=args.cold_for)
+        print(f"Ready at http://127.0.0.1:{args.port}, cold for {args.cold_for:g} s from the first call.", flush=True)
+        uvicorn.run(gateway_app(gateway), host="127.0.0.1", port=args.port, log_level="warning")
 
-    async def stop() -> None:
-        await runners[0].cleanup()
-        await gateway.__aexit__()
 
-    runners: list[web.AppRunner] = []
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
-        yield asyncio.run_coroutine_threadsafe(start(), loop).result()
-        assert gateway.faults == []
-    finally:
-        asyncio.run_coroutine_threadsafe(stop(), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+if __name__ == "__main__":
+    main()

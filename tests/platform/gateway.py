@@ -3,6 +3,8 @@
 Follows the server's `_invoke`, `invoke` and `_invoke_one` for a chute without a standard template and an SDK of 0.5.5
 or later. Each part names what it mirrors. What the server does besides (accounts, billing, choosing an instance and
 trying up to two others) is left out: here is one instance, and whatever makes the server try another one is a fault.
+Of what a user sends, only method, path, `stream` of the query and the body's object count; of what the instance
+answers, its headers do not. `tests/platform/front.py` serves a gateway over HTTP.
 """
 
 from __future__ import annotations
@@ -10,7 +12,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import gzip
+import hashlib
 import json
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,6 +24,7 @@ from typing import Any, TypeVar
 import httpx
 import orjson
 
+from tests.platform.health import InstanceHealth
 from tests.platform.running import Instance
 
 T = TypeVar("T")
@@ -30,6 +36,13 @@ MAX_LINE_BYTES = 8 * 1024 * 1024
 """Longest line of a stream that the server reads."""
 
 INSTANCE_TIMEOUT_S = 1800.0
+
+MAX_BODY_BYTES = 128 * 1024 * 1024
+
+MAX_EQUAL_BODIES = 5_000
+"""Of one user within three hours."""
+
+Query = dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -62,7 +75,11 @@ class Refused(Exception):
 
 
 class InstanceFault(Exception):
-    """The instance did something that counts against it. After a few in a row the server deletes it."""
+    """The instance did something that counts against it: see `InstanceHealth`."""
+
+    def __init__(self, what: str, status: int | None = None) -> None:
+        super().__init__(what)
+        self.status = status
 
 
 @dataclass
@@ -74,13 +91,19 @@ class Gateway:
             Its HTTP client never resets a stream: the instance is not told of users who leave. Otherwise each request
             has a connection of its own, closed when its user leaves, as with an instance without certificates.
         timeout_s: how long an instance may take to send anything.
+        cold_for_s: how long the chute takes to start. The first call starts it, and none is served until then.
         faults: everything that counted against the instance so far.
+        health: what the server makes of that.
     """
 
     instance: Instance
     http2: bool = True
     timeout_s: float = INSTANCE_TIMEOUT_S
+    cold_for_s: float = 0.0
     faults: list[str] = field(default_factory=list)
+    health: InstanceHealth = field(default_factory=InstanceHealth)
+    _starts_at: float | None = None
+    _bodies: Counter[bytes] = field(default_factory=Counter)
 
     async def __aenter__(self) -> Gateway:
         no_reuse = httpx.Limits(max_keepalive_connections=0)
@@ -101,15 +124,14 @@ class Gateway:
         await self._client.aclose()
         await self._monitor.aclose()
 
-    async def call(self, method: str, path: str, body: bytes = b"") -> UserAnswer:
+    async def call(self, method: str, path: str, body: bytes = b"", query: Query | None = None) -> UserAnswer:
         """A user's request, answered when the instance is done. `body` is JSON text, as the user sent it."""
         try:
-            cord = self._select_cord(method, path)
-            async with self._invoke(cord["path"], _forwarded_body(method, body)) as response:
-                if cord["stream"]:
-                    content = "".join([chunk async for chunk in self._chunks(response)]).encode()
-                    return UserAnswer(200, "text/event-stream", content)
-                return self._decoded(await response.aread())
+            async with self.opened(method, path, body, query) as answer:
+                if isinstance(answer, UserStream):
+                    chunks = [chunk async for chunk in answer.chunks]
+                    return UserAnswer(answer.status, answer.media_type, "".join(chunks).encode())
+                return answer
         except Refused as refusal:
             return refusal.answer
 
@@ -126,9 +148,30 @@ class Gateway:
         Raises:
             Refused: the user gets an error instead of a stream.
         """
-        cord = self._select_cord("POST", path)
-        async with self._invoke(cord["path"], _forwarded_body("POST", json.dumps(request).encode())) as response:
-            yield UserStream(200, "text/event-stream", self._chunks(response))
+        async with self.opened("POST", path, json.dumps(request).encode()) as answer:
+            assert isinstance(answer, UserStream)
+            yield answer
+
+    @asynccontextmanager
+    async def opened(
+        self, method: str, path: str, body: bytes, query: Query | None = None
+    ) -> AsyncIterator[UserAnswer | UserStream]:
+        """A user's request; what is answered as a stream comes as one.
+
+        Raises:
+            Refused: the user gets an error instead. Once a stream has begun, its user sees it end early.
+        """
+        self._admit(method, body)
+        document = _parsed_body(method, body)
+        cord = self._select_cord(method, path)
+        # From the body, else from the query, where any text counts as true: the cord's own word comes last.
+        streams = bool(document.get("stream", (query or {}).get("stream", False)) or cord["stream"])
+        self._require_instance()
+        async with self._invoke(cord["path"], _forwarded_body(document)) as response:
+            if streams:
+                yield UserStream(200, "text/event-stream", self._chunks(response))
+            else:
+                yield self._decoded(await response.aread())
 
     async def deliver(self, path: str, body: bytes) -> int:
         """Send JSON text to the cord as it is, unseen by the server; answers with the instance's status.
@@ -169,6 +212,22 @@ class Gateway:
                 return cord
         raise Refused(404, "No matching cord found!")
 
+    def _admit(self, method: str, body: bytes) -> None:
+        """The middleware before `_invoke`: what no instance ever gets to see."""
+        if len(body) > MAX_BODY_BYTES:
+            raise Refused(413, f"Request body too large: {len(body)} bytes, {MAX_BODY_BYTES} are allowed")
+        if method == "POST":
+            digest = hashlib.sha256(body).digest()
+            self._bodies[digest] += 1
+            if self._bodies[digest] > MAX_EQUAL_BODIES:
+                raise Refused(429, "Too many identical requests, try again later")
+
+    def _require_instance(self) -> None:
+        if self._starts_at is None:
+            self._starts_at = time.monotonic() + self.cold_for_s
+        if time.monotonic() < self._starts_at or not self.health.is_available:
+            raise Refused(503, "No instances available (yet) for chute_id='9e5cc83f-0c3c-5a0e-8b60-7d8f6e3d5ea9'")
+
     @asynccontextmanager
     async def _invoke(
         self, path: str, payload: bytes, headers: dict[str, str] | None = None
@@ -193,12 +252,14 @@ class Gateway:
                     raise Refused(400, f"Invalid request: Invalid request: {response.text}")
                 if response.status_code != 200:
                     await response.aread()
-                    raise InstanceFault(f"HTTP_{response.status_code}: {response.text[:500]}")
+                    raise InstanceFault(f"HTTP_{response.status_code}: {response.text[:500]}", response.status_code)
                 yield response
+                self.health.succeeded()
             finally:
                 await response.aclose()
         except (httpx.HTTPError, InstanceFault) as error:
             self.faults.append(f"{path}: {type(error).__name__}: {error}")
+            self.health.failed(getattr(error, "status", None))
             raise Refused(500, "exhausted all available targets to no avail") from error
 
     async def _chunks(self, response: httpx.Response) -> AsyncIterator[str]:
@@ -207,7 +268,10 @@ class Gateway:
             if len(line) > MAX_LINE_BYTES:
                 raise InstanceFault(f"a line of {len(line)} bytes")
             if line:
-                yield self._decrypted(line).decode()
+                try:
+                    yield self._decrypted(line).decode()
+                except (ValueError, OSError) as error:
+                    raise InstanceFault(f"a line that is no chunk: {error}") from error
 
     def _decoded(self, content: bytes) -> UserAnswer:
         """An answer in one piece: `{"json": ...}`, or a Response as its parts. Its own status code is not looked at."""
@@ -225,12 +289,8 @@ class Gateway:
         return gzip.decompress(self.decrypted_relay(text.encode()))
 
 
-def _forwarded_body(method: str, body: bytes) -> bytes:
-    """What the server makes of a user's body: it parses it, and sends on what `orjson` writes, compressed.
-
-    So some bodies never reach an instance, and the user gets the server's own error: what is not JSON is a 400; a body
-    that is not an object, half a surrogate pair, or a number beyond 64 bits makes the server itself fail.
-    """
+def _parsed_body(method: str, body: bytes) -> dict[str, Any]:
+    """What the server makes of a user's body: not JSON is a 400, not an object makes the server fail."""
     try:
         document = json.loads(body) if method == "POST" else {}
     except ValueError as error:
@@ -239,6 +299,12 @@ def _forwarded_body(method: str, body: bytes) -> bytes:
         raise Refused(500, "Internal Server Error") from None
     if not isinstance(document, dict):
         raise Refused(500, "Internal Server Error")
+    return document
+
+
+def _forwarded_body(document: dict[str, Any]) -> bytes:
+    """What an instance gets: what `orjson` writes, compressed. Half a surrogate pair, or a number beyond 64 bits, makes
+    the server itself fail."""
     try:
         return gzip.compress(orjson.dumps(document))
     except TypeError:

@@ -1,0 +1,147 @@
+"""The gateway's own rules: who is streamed to, what counts against an instance, and what a cold chute answers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import httpx
+
+from tests.platform.front import cold_chute, running_front
+from tests.platform.gateway import MAX_BODY_BYTES, Gateway, UserAnswer, through_gateway
+from tests.platform.health import InstanceHealth
+from tests.platform.running import Instance
+
+REQUEST = {"texts": ["I love this!"]}
+BODY = json.dumps(REQUEST).encode()
+
+
+class Clock:
+    """Seconds that pass when told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def failing(health: InstanceHealth, times: int) -> None:
+    for _ in range(times):
+        health.failed(500)
+
+
+def test_seven_failures_in_a_row_disable_an_instance_for_90_seconds() -> None:
+    clock = Clock()
+    health = InstanceHealth(clock)
+    failing(health, 6)
+    health.succeeded()
+    failing(health, 6)
+    assert health.is_available
+    failing(health, 1)
+    assert not health.is_available
+    clock.now += 89
+    assert not health.is_available
+    clock.now += 1
+    assert health.is_available
+
+
+def test_the_third_time_within_an_hour_deletes_it() -> None:
+    clock = Clock()
+    health = InstanceHealth(clock)
+    failing(health, 7)
+    clock.now += 90
+    failing(health, 1)
+    clock.now += 90
+    assert not health.is_available
+    clock.now += 90
+    assert health.is_available
+    failing(health, 1)
+    assert health.is_deleted
+
+
+def test_a_426_deletes_it_at_once() -> None:
+    health = InstanceHealth()
+    health.failed(426)
+    assert health.is_deleted
+
+
+def test_a_stream_asked_for_in_the_body_is_refused_by_the_cord_before_anything_counts(instance: Instance) -> None:
+    async def scenario(gateway: Gateway) -> None:
+        for path, request in [("/process-batch", REQUEST), ("/analyze-single", {"text": "fine"})]:
+            for _ in range(8):
+                answer = await gateway.post(path, request | {"stream": True})
+                assert answer.status == 400
+                assert "/process-batch-stream" in answer.json()["detail"]
+        # The body's word counts before the query's.
+        answer = await gateway.call("POST", "/process-batch", b'{"stream": false, ' + BODY[1:], {"stream": "true"})
+        assert answer.status == 200
+
+    through_gateway(instance, scenario)
+
+
+def test_a_stream_asked_for_in_the_query_counts_against_the_instance(instance: Instance) -> None:
+    # The cord never sees a query. Nothing can be done about it but to tell callers: docs/deploying.md does.
+    async def scenario() -> None:
+        async with Gateway(instance) as gateway:
+            assert (await gateway.call("POST", "/process-batch", BODY, {"stream": "true"})).status == 500
+            assert "cannot be decrypted" in gateway.faults[0]
+            assert gateway.health.failures_in_a_row == 1
+            assert (await gateway.call("POST", "/process-batch-stream", BODY, {"stream": "true"})).status == 200
+            assert gateway.health.failures_in_a_row == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_body_of_more_than_128_mib_reaches_nobody(instance: Instance) -> None:
+    async def scenario(gateway: Gateway) -> None:
+        body = b'{"texts": ["' + b"a" * MAX_BODY_BYTES + b'"]}'
+        assert (await gateway.call("POST", "/process-batch", body)).status == 413
+
+    through_gateway(instance, scenario)
+
+
+def test_a_cold_chute_answers_503_until_its_instance_has_started(instance: Instance) -> None:
+    async def scenario() -> tuple[UserAnswer, UserAnswer]:
+        async with Gateway(instance, cold_for_s=0.5) as gateway:
+            cold = hot = await gateway.post("/process-batch", REQUEST)
+            while hot.status == 503:
+                await asyncio.sleep(0.05)
+                hot = await gateway.post("/process-batch", REQUEST)
+            assert gateway.faults == []
+            return cold, hot
+
+    cold, hot = asyncio.run(scenario())
+    assert cold.status == 503
+    assert cold.json()["detail"].startswith("No instances available (yet)")
+    assert hot.status == 200
+
+
+def test_over_http_a_program_sees_what_it_would_see_at_the_platform(instance: Instance) -> None:
+    gateway = Gateway(instance)
+    with running_front(gateway) as url, httpx.Client(base_url=url, timeout=60) as user:
+        answer = user.post("/process-batch", json=REQUEST, headers={"X-Mine": "1"})
+        assert answer.json()["results"][0]["sentiment"] == "POSITIVE"
+        assert "x-chutes-conn-used" not in answer.headers
+        with user.stream("POST", "/process-batch-stream", json=REQUEST) as stream:
+            assert stream.headers["content-type"].startswith("text/event-stream")
+            assert json.loads(list(stream.iter_lines())[-1])["status"] == "completed"
+        assert user.post("/process-batch", json={"texts": []}).status_code == 400
+        assert user.get("/nowhere").status_code == 404
+    assert gateway.faults == []
+
+
+def test_over_http_a_cold_chute_gets_warm(instance: Instance) -> None:
+    with cold_chute(instance, cold_for_s=0.3) as url:
+        statuses = [httpx.post(f"{url}/process-batch", json=REQUEST, timeout=60).status_code]
+        while statuses[-1] == 503:
+            statuses.append(httpx.post(f"{url}/process-batch", json=REQUEST, timeout=60).status_code)
+    assert statuses[0] == 503
+    assert statuses[-1] == 200
+
+
+def test_capitals_in_a_path_are_another_path(instance: Instance) -> None:
+    async def scenario(gateway: Gateway) -> None:
+        assert (await gateway.call("POST", "/Process-Batch", BODY)).status == 404
+
+    through_gateway(instance, scenario)
