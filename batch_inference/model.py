@@ -11,8 +11,10 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from batch_inference.errors import DeviceLostError, DeviceOutOfMemoryError, ForwardPassError, ModelLoadError
-from batch_inference.forward.packed import PackedEncoder, can_pack
+from batch_inference.forward.kernels_cpu import CpuKernels, can_run
+from batch_inference.forward.packed import PackedClassifier
 from batch_inference.forward.padded import PaddedForward
+from batch_inference.forward.weights import HeadWeights, can_pack
 from batch_inference.host_memory import keep_freed_memory
 from batch_inference.settings import Settings
 from batch_inference.tokenizer import TextTokenizer
@@ -33,7 +35,7 @@ GIB = 1024**3
 
 
 class Forward(Protocol):
-    """How a model's logits are computed: `PaddedForward` or, where it can be, `PackedEncoder`."""
+    """How a model's logits are computed: `PaddedForward` or, where it can be, `PackedClassifier`."""
 
     @property
     def is_padded(self) -> bool:
@@ -136,7 +138,7 @@ class SentimentModel:
             DeviceLostError: the device fails at everything from now on.
             ForwardPassError: the model failed, or answered with something that is no probability.
         """
-        with self._device_errors(prepared.num_rows), torch.inference_mode():
+        with self._device_errors(prepared.num_rows), torch.inference_mode(), self._autocast():
             probabilities = torch.softmax(self._forward.logits(prepared).float(), dim=-1)
             if self.device != "cpu":
                 meanwhile()
@@ -145,6 +147,10 @@ class SentimentModel:
             raise ForwardPassError(f"the model answered with numbers that are not finite in {self.precision}")
         result: list[list[float]] = probabilities.tolist()
         return result
+
+    def _autocast(self) -> torch.autocast:
+        dtype = DTYPES[self.precision]
+        return torch.autocast(self.device.split(":")[0], dtype, enabled=dtype != torch.float32)
 
     def memory_gib(self) -> float | None:
         """GiB of device memory that tensors hold now; None on a CPU."""
@@ -176,13 +182,15 @@ class SentimentModel:
 
 def _pick_forward(model: Any, device: str, precision: str) -> Forward:
     dtype = DTYPES[precision]
-    if can_pack(model, device, dtype):
-        return PackedEncoder(model, is_int8=precision == "int8")
+    is_known = can_pack(model.base_model) and HeadWeights.of(model) is not None
+    if device == "cpu" and is_known and can_run(dtype):
+        return PackedClassifier(model, CpuKernels(is_int8=precision == "int8"))
     if precision == "int8":
         raise ModelLoadError(
-            "BATCH_PROCESSOR_PRECISION='int8' needs a RoBERTa model and a CPU that oneDNN knows. Use 'auto' here."
+            "BATCH_PROCESSOR_PRECISION='int8' needs a RoBERTa or BERT model, and a CPU that oneDNN knows. "
+            "Use 'auto' here."
         )
-    return PaddedForward(model, device, dtype)
+    return PaddedForward(model, device)
 
 
 def _pick_device(wanted: str) -> str:

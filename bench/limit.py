@@ -40,15 +40,19 @@ class ModelShape:
         )
 
     def useful_flop(self, num_tokens: Iterable[int]) -> int:
-        """Floating-point operations for texts of these lengths without padding: two per multiply-accumulate.
+        """Floating-point operations that the answers need, for texts of these lengths: two per multiply-accumulate.
 
         Per token and layer: query, key, value and output (4 h²), the two products of the inner layer (2 h i), and
-        scores and weighted values over all tokens of the text (2 L h). The head sees one token of each text.
+        scores and weighted values over all tokens of the text (2 L h). The head sees one token of each text, so in the
+        last layer the others are but keys and values (2 h²).
         """
         per_token = 4 * self.hidden**2 + 2 * self.hidden * self.inner
         head = self.hidden**2 + self.hidden * self.labels
-        macs = (self.layers * (length * per_token + 2 * length**2 * self.hidden) + head for length in num_tokens)
-        return 2 * sum(macs)
+        macs = 0
+        for length in num_tokens:
+            macs += (self.layers - 1) * length * (per_token + 2 * length * self.hidden)
+            macs += per_token + 2 * (length - 1) * self.hidden**2 + 2 * length * self.hidden + head
+        return 2 * macs
 
 
 @dataclass(frozen=True)

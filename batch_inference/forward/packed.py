@@ -1,141 +1,124 @@
-"""A RoBERTa encoder for CPUs that computes no padding: the texts of a pass lie one after the other in one long row.
+"""Passes without padding: the texts of a pass lie one after the other in one long row.
 
-Linear layers, nine tenths of the work, see tokens and not texts; only attention needs to know where a text ends. Their
-weights are stored in the layout of oneDNN's kernels. On an AMD EPYC with AVX-512 they are more than twice as fast as
-those that torch takes by itself, MKL's; with AVX2 alone they are as fast (bench/, "The limit").
+Linear layers, nine tenths of the work, see tokens and not texts; only attention needs to know where a text ends. The
+loop over the blocks is here, once; `kernels_cpu.py` and `kernels_cuda.py` have what a kind of device does its own way.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch.nn.functional import embedding, layer_norm, scaled_dot_product_attention
-from transformers import RobertaForSequenceClassification, XLMRobertaForSequenceClassification
+from torch.nn.functional import embedding, linear
 
-from batch_inference.forward.attention_groups import AttentionGroup
-from batch_inference.forward.kernels_cpu import FloatLinear, Int8Linear, can_run
-from batch_inference.forward.rows import PackedRows, pack
-
-NUM_FLOAT_BLOCKS = 1
-"""First blocks that `int8` leaves in float32, for their inputs have the widest range. Mean change of a probability, and
-macro recall lost, bundled model on 2,000 tweets: 0.010 and 0.0068 with every block quantised, 0.0066 and 0.0015 without
-the first, 0.0025 and none without the first two."""
-
-_gelu_ = torch.ops.aten.gelu_.default
-
-
-class Linear(Protocol):
-    """A linear layer: inputs of shape (tokens, inputs) to outputs of shape (tokens, outputs)."""
-
-    def __call__(self, inputs: torch.Tensor) -> torch.Tensor: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """One of the encoder's blocks; queries, keys and values come from one layer."""
-
-    attention_in: Linear
-    attention_out: Linear
-    attention_norm: Any
-    inner: Linear
-    outer: Linear
-    norm: Any
-
-    @classmethod
-    def of(cls, block: Any, linear: type[FloatLinear] | type[Int8Linear]) -> Block:
-        """Take over the weights of a block of transformers' RoBERTa."""
-        attention = block.attention.self
-        parts = (attention.query, attention.key, attention.value)
-        return cls(
-            linear(torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts])),
-            linear(block.attention.output.dense.weight, block.attention.output.dense.bias),
-            block.attention.output.LayerNorm,
-            linear(block.intermediate.dense.weight, block.intermediate.dense.bias),
-            linear(block.output.dense.weight, block.output.dense.bias),
-            block.output.LayerNorm,
-        )
-
-
-def can_pack(model: Any, device: str, dtype: torch.dtype) -> bool:
-    """Whether `PackedEncoder` knows this model, and this machine has what it needs."""
-    return (
-        device == "cpu"
-        and isinstance(model, RobertaForSequenceClassification | XLMRobertaForSequenceClassification)
-        and model.config.hidden_act == "gelu"
-        and can_run(dtype)
-    )
+from batch_inference.forward.kernels import Kernels, PlacedRows
+from batch_inference.forward.rows import pack
+from batch_inference.forward.weights import Affine, BlockWeights, EncoderWeights, HeadWeights
 
 
 class PackedEncoder:
-    """Computes the logits of a `RobertaForSequenceClassification` on a CPU, as transformers does but for rounding.
+    """Hidden states of an encoder's last block, as transformers computes them but for rounding.
+
+    All weights and activations are in one precision, so autocast has nothing to add. Left on, it would run the norms in
+    float32 on a GPU, with a cast before and one after each: hence it is off in here, which takes 5 us a pass.
 
     Args:
-        model: the model, in evaluation mode; the linear layers of its blocks are copied and may be dropped.
-        is_int8: quantise the linear layers of the blocks, but for the first ones.
+        encoder: of transformers, in evaluation mode; `weights.can_pack` holds for it.
+        kernels: how its device computes it.
+    """
+
+    @torch.inference_mode()
+    def __init__(self, encoder: Any, kernels: Kernels) -> None:
+        weights = kernels.adapt(EncoderWeights.of(encoder))
+        self._weights = weights
+        self._kernels = kernels
+        self._norm = _Norm(weights.norm, weights.epsilon)
+        self._blocks = [_Block(block, number, weights, kernels) for number, block in enumerate(weights.blocks)]
+
+    def prepare(self, rows: Sequence[Sequence[int]]) -> PlacedRows:
+        """Lay rows of token ids one after the other, on the device.
+
+        Raises:
+            IndexError: a row or an id has no embedding.
+        """
+        return self._kernels.place(pack(rows, self._weights))
+
+    def hidden_states(self, rows: PlacedRows, wanted: torch.Tensor | None = None) -> torch.Tensor:
+        """Run the encoder.
+
+        Args:
+            rows: as `prepare` gave them.
+            wanted: the tokens that somebody will look at, which spares three quarters of the last block; None for all.
+
+        Returns:
+            Shape (wanted tokens, hidden).
+        """
+        with torch.autocast(rows.input_ids.device.type, enabled=False):
+            hidden = embedding(rows.input_ids, self._weights.words)
+            hidden = self._norm(hidden.add_(embedding(rows.positions, self._weights.positions)))
+            for block in self._blocks[:-1]:
+                hidden = block(hidden, rows)
+            return self._blocks[-1](hidden, rows, wanted)
+
+
+class PackedClassifier:
+    """A sequence classifier of transformers on a `PackedEncoder`. The head computes in float32.
+
+    Args:
+        model: in evaluation mode; `can_classify` holds for it. Its layers are copied and may be dropped.
+        kernels: how its device computes the encoder.
     """
 
     is_padded = False
 
     @torch.inference_mode()
-    def __init__(self, model: Any, is_int8: bool) -> None:
-        config, embeddings = model.config, model.roberta.embeddings
-        self._pad_token_id = int(config.pad_token_id)
-        self._num_heads = int(config.num_attention_heads)
-        self._words = embeddings.word_embeddings.weight
-        self._positions = embeddings.position_embeddings.weight + embeddings.token_type_embeddings.weight[0]
-        self._norm = embeddings.LayerNorm
-        self._blocks = [
-            Block.of(block, Int8Linear if is_int8 and number >= NUM_FLOAT_BLOCKS else FloatLinear)
-            for number, block in enumerate(model.roberta.encoder.layer)
-        ]
-        self._classifier = model.classifier
+    def __init__(self, model: Any, kernels: Kernels) -> None:
+        self._encoder = PackedEncoder(model.base_model, kernels)
+        head = HeadWeights.of(model)
+        assert head is not None
+        self._dense, self._out = (Affine(part.weight.float(), part.bias.float()) for part in (head.dense, head.out))
 
-    def prepare(self, rows: Sequence[Sequence[int]]) -> PackedRows:
-        """Lay rows of token ids one after the other; fastest where rows of like length are neighbours."""
-        return pack(rows, self._pad_token_id)
+    def prepare(self, rows: Sequence[Sequence[int]]) -> PlacedRows:
+        """As `PackedEncoder.prepare`."""
+        return self._encoder.prepare(rows)
 
-    def logits(self, packed: PackedRows) -> torch.Tensor:
-        """Run the encoder and the classification head; shape (rows, labels).
-
-        Raises:
-            IndexError: a row is longer than the position embeddings allow.
-        """
-        hidden = embedding(packed.input_ids, self._words) + embedding(packed.positions, self._positions)
-        hidden = _normalised(hidden, self._norm)
-        for block in self._blocks:
-            # What follows a layer works in place, and not inside oneDNN's kernels: as a part of those it is slower for
-            # small passes, and on AVX2 for large ones too.
-            attended = self._attend(block.attention_in(hidden), packed.groups)
-            hidden = _normalised(block.attention_out(attended).add_(hidden), block.attention_norm)
-            hidden = _normalised(block.outer(_gelu_(block.inner(hidden))).add_(hidden), block.norm)
-        logits: torch.Tensor = self._classifier(hidden[packed.first_tokens][:, None])
-        return logits
-
-    def _attend(self, projected: torch.Tensor, groups: Sequence[AttentionGroup]) -> torch.Tensor:
-        """Attention within each row, one group at a time: (tokens, 3 x hidden) to (tokens, hidden)."""
-        hidden_size = projected.shape[1] // 3
-        attended = projected.new_empty((len(projected), hidden_size))
-        start = 0
-        for group in groups:
-            end = start + group.num_tokens
-            tokens = projected[start:end]
-            # `index_select`, for indexing with brackets takes eight times as long.
-            tokens = tokens if group.padded is None else tokens.index_select(0, group.padded)
-            shape = (group.num_rows, group.length, 3, self._num_heads, hidden_size // self._num_heads)
-            queries, keys, values = tokens.view(shape).permute(2, 0, 3, 1, 4).unbind()
-            values = scaled_dot_product_attention(queries, keys, values, group.mask).transpose(1, 2)
-            if group.real is None:
-                attended[start:end].view(values.shape).copy_(values)
-            else:
-                places = values.reshape(-1, hidden_size)
-                torch.index_select(places, 0, group.real, out=attended[start:end])
-            start = end
-        attended[start:] = 0
-        return attended
+    def logits(self, rows: PlacedRows) -> torch.Tensor:
+        """One forward pass; float32, shape (rows, labels)."""
+        first = self._encoder.hidden_states(rows, rows.first_tokens).float()
+        with torch.autocast(first.device.type, enabled=False):
+            dense = torch.tanh(linear(first, self._dense.weight, self._dense.bias))
+            return linear(dense, self._out.weight, self._out.bias)
 
 
-def _normalised(hidden: torch.Tensor, norm: Any) -> torch.Tensor:
-    return layer_norm(hidden, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
+class _Block:
+    """One block. What follows a layer is the layer's: devices differ in whether it is best a part of its kernel."""
+
+    def __init__(self, block: BlockWeights, number: int, weights: EncoderWeights, kernels: Kernels) -> None:
+        self._attention_in = kernels.linear(block.attention_in, number)
+        self._attention_out = kernels.linear(block.attention_out, number)
+        self._inner = kernels.linear(block.inner, number)
+        self._outer = kernels.linear(block.outer, number)
+        self._attention_norm = _Norm(block.attention_norm, weights.epsilon)
+        self._norm = _Norm(block.norm, weights.epsilon)
+        self._num_heads = weights.num_heads
+        self._attend = kernels.attend
+
+    def __call__(self, hidden: torch.Tensor, rows: PlacedRows, wanted: torch.Tensor | None = None) -> torch.Tensor:
+        attended = self._attend(self._attention_in(hidden), rows, self._num_heads)
+        if wanted is not None:
+            hidden, attended = hidden.index_select(0, wanted), attended.index_select(0, wanted)
+        hidden = self._attention_norm(self._attention_out.plus(attended, hidden))
+        return self._norm(self._outer.plus(self._inner.gelu(hidden), hidden))
+
+
+class _Norm:
+    """A layer norm."""
+
+    def __init__(self, weights: Affine, epsilon: float) -> None:
+        self._weights = weights
+        self._shape = weights.weight.shape
+        self._epsilon = epsilon
+
+    def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
+        return torch.layer_norm(hidden, self._shape, self._weights.weight, self._weights.bias, self._epsilon)

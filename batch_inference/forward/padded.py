@@ -23,14 +23,13 @@ class PaddedRows:
 
 
 class PaddedForward:
-    """transformers' own forward pass under autocast: any model, any device."""
+    """transformers' own forward pass: any model, any device."""
 
     is_padded = True
 
-    def __init__(self, model: Any, device: str, dtype: torch.dtype) -> None:
+    def __init__(self, model: Any, device: str) -> None:
         self._model = model
         self._device = device
-        self._dtype = dtype
         self._pad_token_id = int(model.config.pad_token_id or 0)
 
     def prepare(self, rows: Sequence[Sequence[int]]) -> PaddedRows:
@@ -43,8 +42,7 @@ class PaddedForward:
 
     def logits(self, padded: PaddedRows) -> torch.Tensor:
         """One forward pass; shape (rows, labels)."""
-        with torch.autocast(self._device.split(":")[0], self._dtype, enabled=self._dtype != torch.float32):
-            logits: torch.Tensor = self._model(input_ids=padded.input_ids, attention_mask=padded.attention_mask).logits
+        logits: torch.Tensor = self._model(input_ids=padded.input_ids, attention_mask=padded.attention_mask).logits
         return logits
 
     def _to_device(self, tensor: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""How rows of token ids lie one after the other, for a pass that computes no padding."""
+"""How rows of token ids lie one after the other, for a pass that computes no padding. numpy only, on the host."""
 
 from __future__ import annotations
 
@@ -6,48 +6,100 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
-from batch_inference.forward.attention_groups import AttentionGroup, grouped
+from batch_inference.forward.weights import EncoderWeights
+
+Int32Array = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
 class PackedRows:
-    """The input of a pass without padding.
+    """The rows of a pass in one buffer, so that one copy brings them to a device.
+
+    The tokens that fill the pass up to a round number are rows of their own, after the real ones: attention leaves
+    nothing unwritten.
 
     Attributes:
-        input_ids: of all rows, one after the other, and a few of no row at the end; shape (tokens,).
-        positions: of those tokens in their rows, as the position embeddings count them; shape (tokens,).
-        first_tokens: where each row starts; shape (rows,).
-        groups: the rows, in order, as attention takes them.
+        buffer: ids, positions and row starts, one after the other; int32.
+        num_tokens: how many ids, and how many positions.
+        num_rows: how many rows are real.
+        lengths: of all rows; those of the real ones come first.
     """
 
-    input_ids: torch.Tensor
-    positions: torch.Tensor
-    first_tokens: torch.Tensor
-    groups: tuple[AttentionGroup, ...]
+    buffer: Int32Array
+    num_tokens: int
+    num_rows: int
+    lengths: tuple[int, ...]
 
     @property
-    def num_rows(self) -> int:
-        """How many rows."""
-        return len(self.first_tokens)
+    def longest(self) -> int:
+        """Tokens in the longest row."""
+        return max(self.lengths)
+
+    @property
+    def input_ids(self) -> Int32Array:
+        """Ids of all rows, one after the other; shape (tokens,)."""
+        return self.buffer[: self.num_tokens]
+
+    @property
+    def positions(self) -> Int32Array:
+        """Positions of those tokens in their rows, as the position embeddings count them; shape (tokens,)."""
+        return self.buffer[self.num_tokens : 2 * self.num_tokens]
+
+    @property
+    def row_starts(self) -> Int32Array:
+        """Where each row starts, and where the last one ends; shape (rows + 1,)."""
+        return self.buffer[2 * self.num_tokens :]
 
 
-def pack(rows: Sequence[Sequence[int]], pad_token_id: int) -> PackedRows:
-    """Lay rows of token ids one after the other; fastest where rows of like length are neighbours."""
-    num_tokens = sum(map(len, rows))
-    surplus = [pad_token_id] * (_rounded_up(num_tokens) - num_tokens)
-    input_ids = torch.tensor([*chain.from_iterable(rows), *surplus])
-    lengths = torch.tensor([len(row) for row in rows])
-    first_tokens = lengths.cumsum(0) - lengths
-    # As transformers counts them: a pad token, which a text may spell out, has the position before the first.
-    is_counted = (input_ids != pad_token_id).long()
-    counts = is_counted.cumsum(0)
-    counts_before = counts.new_zeros(len(counts))
-    counts_before[:num_tokens] = (counts - is_counted)[first_tokens].repeat_interleave(lengths)
-    positions = (counts - counts_before) * is_counted + pad_token_id
-    groups = tuple(AttentionGroup.of(group) for group in grouped([len(row) for row in rows]))
-    return PackedRows(input_ids, positions, first_tokens, groups)
+def pack(rows: Sequence[Sequence[int]], weights: EncoderWeights) -> PackedRows:
+    """Lay rows of token ids one after the other; on a CPU, fastest where rows of like length are neighbours.
+
+    Raises:
+        IndexError: a row or an id has no embedding. On a GPU, looking it up would end the process.
+    """
+    lengths = np.fromiter(map(len, rows), np.int32, len(rows))
+    return pack_flat(np.fromiter(chain.from_iterable(rows), np.int32, int(lengths.sum())), lengths, weights)
+
+
+def pack_flat(input_ids: Int32Array, lengths: Int32Array, weights: EncoderWeights) -> PackedRows:
+    """As `pack`, for ids that lie one after the other already, and the length of each row."""
+    longest = int(lengths.max())
+    if longest > weights.max_tokens:
+        raise IndexError(f"a row has {longest} tokens, and the model has positions for {weights.max_tokens}")
+    if int(input_ids.max()) >= len(weights.words):
+        raise IndexError(f"token {int(input_ids.max())} is none of the model's {len(weights.words)}")
+    num_rows, num_real = len(lengths), len(input_ids)
+    num_tokens = _rounded_up(num_real)
+    lengths = np.concatenate([lengths, _surplus_rows(num_tokens - num_real, longest)])
+    buffer = np.empty(2 * num_tokens + len(lengths) + 1, np.int32)
+    packed = PackedRows(buffer, num_tokens, num_rows, tuple(lengths.tolist()))
+    packed.input_ids[:num_real] = input_ids
+    packed.input_ids[num_real:] = weights.pad_token_id
+    packed.row_starts[0] = 0
+    np.cumsum(lengths, out=packed.row_starts[1:])
+    _write_positions(packed, lengths, weights)
+    return packed
+
+
+def _write_positions(packed: PackedRows, lengths: Int32Array, weights: EncoderWeights) -> None:
+    counts = np.arange(packed.num_tokens, dtype=np.int32)
+    is_pad = packed.input_ids == weights.pad_token_id if weights.is_pad_skipped else None
+    if is_pad is not None and is_pad.any():
+        # As transformers counts them.
+        counts = np.cumsum(~is_pad, dtype=np.int32) - ~is_pad
+    starts = packed.row_starts[:-1]
+    np.subtract(counts + weights.first_position, np.repeat(counts[starts], lengths), out=packed.positions)
+    if is_pad is not None:
+        packed.positions[is_pad] = weights.first_position - 1
+
+
+def _surplus_rows(num_tokens: int, longest: int) -> Int32Array:
+    """Lengths of rows that hold so many tokens, none longer than the longest real one."""
+    whole, rest = divmod(num_tokens, longest)
+    return np.array([longest] * whole + [rest] * (rest > 0), np.int32)
 
 
 def _rounded_up(num_tokens: int) -> int:

@@ -12,7 +12,7 @@ import torch
 
 from batch_http.stream import MAX_WRITES, stream_batch
 from batch_inference.engine import Engine
-from batch_inference.forward.rows import PackedRows
+from batch_inference.forward.kernels import PlacedRows
 from schemas import BatchRequest
 
 
@@ -90,7 +90,7 @@ def test_a_failure_midway_is_the_last_line_and_is_counted(engine: Engine, monkey
     logits = engine.model._forward.logits
     poison = engine.model.tokenizer.encode(["zebra"], 512)[0].input_ids[1]
 
-    def failing(packed: PackedRows) -> torch.Tensor:
+    def failing(packed: PlacedRows) -> torch.Tensor:
         if poison in packed.input_ids:
             raise RuntimeError("secret details")
         return logits(packed)

@@ -1,0 +1,85 @@
+"""What an encoder asks of its device: the parts of a pass that differ from one kind of device to another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from batch_inference.forward.attention_groups import AttentionGroup
+from batch_inference.forward.rows import PackedRows
+from batch_inference.forward.weights import Affine, EncoderWeights
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedRows:
+    """Packed rows on the device.
+
+    Attributes:
+        input_ids, positions, row_starts: as in `PackedRows`, int32.
+        num_rows: real rows, which come first.
+        longest: tokens in the longest row.
+        groups: the real rows, in order, as attention on a CPU takes them; empty on a GPU.
+    """
+
+    input_ids: torch.Tensor
+    positions: torch.Tensor
+    row_starts: torch.Tensor
+    num_rows: int
+    longest: int
+    groups: tuple[AttentionGroup, ...] = ()
+
+    @classmethod
+    def of(cls, rows: PackedRows, buffer: torch.Tensor, groups: tuple[AttentionGroup, ...] = ()) -> PlacedRows:
+        """Rows whose `buffer` is this tensor on the device."""
+        positions_end = 2 * rows.num_tokens
+        return cls(
+            buffer[: rows.num_tokens],
+            buffer[rows.num_tokens : positions_end],
+            buffer[positions_end:],
+            rows.num_rows,
+            rows.longest,
+            groups,
+        )
+
+    @property
+    def first_tokens(self) -> torch.Tensor:
+        """Where each real row starts; shape (rows,)."""
+        return self.row_starts[: self.num_rows]
+
+
+class Linear(Protocol):
+    """A linear layer: inputs of shape (tokens, inputs) to outputs of shape (tokens, outputs)."""
+
+    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
+        """The layer alone."""
+        ...
+
+    def gelu(self, inputs: torch.Tensor) -> torch.Tensor:
+        """GELU of the layer's outputs."""
+        ...
+
+    def plus(self, inputs: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
+        """The layer's outputs and the residual, added up; may write into the residual."""
+        ...
+
+
+class Kernels(Protocol):
+    """One device's way to compute an encoder."""
+
+    def adapt(self, weights: EncoderWeights) -> EncoderWeights:
+        """The same encoder, its weights as this device wants them."""
+        ...
+
+    def linear(self, weights: Affine, block: int) -> Linear:
+        """A linear layer of the encoder's block of this number."""
+        ...
+
+    def place(self, rows: PackedRows) -> PlacedRows:
+        """Bring rows to the device; copying may still go on."""
+        ...
+
+    def attend(self, projected: torch.Tensor, rows: PlacedRows, num_heads: int) -> torch.Tensor:
+        """Attention within each row, from its queries, keys and values: (tokens, 3 x hidden) to (tokens, hidden)."""
+        ...
