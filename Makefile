@@ -43,9 +43,9 @@ tune: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	BATCH_PROCESSOR_MODEL=$(MODEL) $(BIN)/python tools/tune.py --plot bench/plots/tune.svg
 
-$(INSTALLED): pyproject.toml requirements.txt constraints.txt
+$(INSTALLED): pyproject.toml client/pyproject.toml requirements.txt constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' -e './client[dev]'
 	@touch $@
 
 clean:

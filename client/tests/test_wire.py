@@ -5,7 +5,7 @@ import pytest
 
 from batch_client.errors import FaultError
 from batch_client.wire import parse_batch_answer, parse_refusal
-from tests.client.stand_in import prediction
+from stand_in import prediction
 
 TEXTS = ["good", "bad"]
 

@@ -24,7 +24,6 @@ FAILURE, SOME_ROWS_FAILED = 1, 3
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="Classify the sentiment of texts through a batch-processor service.",
 )

@@ -6,8 +6,7 @@ from email.utils import formatdate
 import pytest
 
 from batch_client import AccessError, AsyncClient, Failure, Outcome, Prediction, UnavailableError, UnexpectedAnswerError
-from tests.client.conftest import FAST, Service
-from tests.client.stand_in import RANDOM_FAULTS, Behaviour, prediction, serving
+from stand_in import FAST, RANDOM_FAULTS, Behaviour, Service, prediction, serving
 
 TEXTS = [f"text number {number}" for number in range(1000)]
 

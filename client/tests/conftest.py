@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
 from batch_client.cli import app
-from tests.client.stand_in import Behaviour, StandIn, serving
-
-FAST: dict[str, Any] = {"backoff_s": 0.01, "max_backoff_s": 0.05, "timeout_s": 2.0, "patience_s": 20.0}
-"""Options that make retries quick; what happens is the same."""
-
-Service = tuple[str, StandIn]
+from stand_in import Behaviour, Service, serving
 
 
 @pytest.fixture

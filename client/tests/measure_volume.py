@@ -1,9 +1,9 @@
 """Measures the command on many rows against a stand-in: speed, peak memory, completeness, and resuming after SIGKILL.
 
-    python -m tests.client.measure_volume --rows 1000000
-    python -m tests.client.measure_volume --rows 100000 --kills 10
+    python client/tests/measure_volume.py --rows 1000000
+    python client/tests/measure_volume.py --rows 100000 --kills 10
 
-Rows are real tweets (from `../shared/data`) repeated, with their row number appended, so that no two are equal.
+Rows are the repository's own short texts repeated, with their row number appended, so that no two are equal.
 `--url` measures a running service instead; its answers are then not compared with what the stand-in would say.
 """
 
@@ -24,9 +24,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.client.stand_in import prediction
+from stand_in import prediction
 
-TWEETS = Path(__file__).resolve().parents[3] / "shared" / "data" / "semeval-train.tsv"
+TWEETS = Path(__file__).resolve().parents[2] / "texts" / "short.tsv"
 
 
 def main() -> None:
@@ -120,7 +120,14 @@ def _service(url: str | None, fault_rate: float) -> Iterator[str]:
     if url is not None:
         yield url
         return
-    command = [sys.executable, "-m", "tests.client.stand_in", "--port", "8211", "--fault-rate", str(fault_rate)]
+    command = [
+        sys.executable,
+        str(Path(__file__).with_name("stand_in.py")),
+        "--port",
+        "8211",
+        "--fault-rate",
+        str(fault_rate),
+    ]
     process = subprocess.Popen(command)
     try:
         yield "http://127.0.0.1:8211"

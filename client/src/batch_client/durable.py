@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+from filelock import FileLock, Timeout
 
 from batch_client.errors import OutputError
 
@@ -16,12 +17,15 @@ from batch_client.errors import OutputError
 def locked(folder: Path) -> Iterator[None]:
     """Have `folder`, which is created if need be, to oneself. Raises OutputError if another run is working in it."""
     folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OutputError(f"another run is working in {folder}; wait for it or choose another --out") from None
+    lock = FileLock(folder / "lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise OutputError(f"another run is working in {folder}; wait for it or choose another --out") from None
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -46,7 +50,9 @@ def sync(file: IO[bytes]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Put on the disk which files `folder` has."""
+    """Put on the disk which files `folder` has, where folders can be synced: Windows knows no such thing."""
+    if os.name == "nt":
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -6,8 +6,7 @@ import sys
 import pytest
 
 from batch_client import AsyncClient, Client, Failure, InputError, TextsFailedError
-from tests.client.conftest import FAST, Service
-from tests.client.stand_in import prediction
+from stand_in import FAST, Service, prediction
 
 
 def test_any_number_of_texts_is_split_and_put_together_in_order(service: Service) -> None:

@@ -1,6 +1,6 @@
 """Compares the client's throughput with that of the bench's load generator, which does little more than the sockets.
 
-    python -m tests.client.measure_throughput --url http://127.0.0.1:8000 --texts 5000 --rounds 3
+    python client/tests/measure_throughput.py --url http://127.0.0.1:8000 --texts 5000 --rounds 3
 
 Both send the same texts in requests of 100, in turn, and the medians of the rounds are compared. The load generator is
 given several numbers of connections and its best counts; the client finds its own.
@@ -16,7 +16,7 @@ from statistics import median
 
 from batch_client import AsyncClient
 from bench.loadgen import run_load
-from tests.client.measure_volume import TWEETS
+from measure_volume import TWEETS
 
 CONNECTIONS = (4, 8)
 

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from tests.client.conftest import Service
-from tests.client.stand_in import Behaviour, serving
+from stand_in import Behaviour, Service, serving
 
 Run = Callable[..., Result]
 NUM_ROWS = 3000

@@ -14,7 +14,7 @@ from batch_client.report.groups import Groups
 from batch_client.report.page import render
 from batch_client.report.tally import Tally
 from batch_client.report.throughput import measure_throughput
-from tests.client.conftest import Service
+from stand_in import Service
 
 ARTEFACTS = Path(__file__).resolve().parents[2] / "build" / "report"
 

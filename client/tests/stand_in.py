@@ -1,6 +1,6 @@
 """A stand-in for the service: same wire format, predictions made from the text, faults on demand.
 
-python -m tests.client.stand_in --port 8200 --fault-rate 0.3
+python client/tests/stand_in.py --port 8200 --fault-rate 0.3
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from aiohttp import web
 
 LABELS = ("NEGATIVE", "NEUTRAL", "POSITIVE")
+FAST: dict[str, Any] = {"backoff_s": 0.01, "max_backoff_s": 0.05, "timeout_s": 2.0, "patience_s": 20.0}
+"""Options of a client that make retries quick; what happens is the same."""
 RANDOM_FAULTS = ("429", "500", "503", "hang", "truncated", "malformed", "reset", "miscounted")
 
 
@@ -193,6 +195,10 @@ class StandIn:
 
     def _answer_single(self, body: dict[str, Any]) -> web.Response:
         return web.json_response(prediction(body["text"]) | {"processing_order": 0, "processing_time": 0.01})
+
+
+Service: TypeAlias = tuple[str, StandIn]
+"""Address of a stand-in, and the stand-in, whose behaviour a test may change."""
 
 
 def _abort(request: web.Request) -> None:

@@ -15,8 +15,7 @@ from click.testing import Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.client.conftest import Service
-from tests.client.stand_in import prediction
+from stand_in import Service, prediction
 
 Run = Callable[..., Result]
 
