@@ -15,6 +15,12 @@ VERSION = "0.1.0"
 BASE_IMAGE = "parachutes/python:3.12"
 """The base that the platform's own documentation recommends: CUDA 12, Python 3.12, and pip on the PATH."""
 
+BASE_USER = "chutes"
+"""Who builds in that base, and has its pip on the PATH."""
+
+INSTANCE_USER = "1000:1000"
+"""User and group of an instance, whoever they are in the image."""
+
 PACKAGES = {"requirements.txt": "/app/requirements.txt", "constraints.txt": "/app/constraints.txt"}
 CODE = {
     "batch_inference/*.py": "/app/batch_inference/",
@@ -37,8 +43,10 @@ def build_image(settings: Settings) -> Image:
         username=settings.username, name=settings.chute_name, tag=content_tag([*PACKAGES, *files], variables)
     ).from_base(BASE_IMAGE)
     image.with_env("TOKENIZERS_PARALLELISM", "false")
-    # The platform's machines set this to the cache that their instances share.
-    image.with_env("HF_HOME", "/app/.cache/huggingface")
+    # ADD would make it root's, but the SDK writes the chute's file there as the instance's user.
+    image.set_user("root")
+    image.run_command(f"mkdir -p /app && chown {INSTANCE_USER} /app")
+    image.set_user(BASE_USER)
     _add(image, PACKAGES)
     image.run_command("pip install --no-cache-dir -r /app/requirements.txt -c /app/constraints.txt")
     for name, value in variables.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -91,6 +92,8 @@ class SentimentModel:
             torch.cuda.set_per_process_memory_fraction(settings.gpu_memory_fraction, device)
         if precision == "float16" and device == "cpu":
             logger.warning("float16 is slow on most CPUs; set BATCH_PROCESSOR_PRECISION to float32 or bfloat16.")
+        # A checkpoint without safetensors would be sent for conversion, on a thread that outlives the start-up.
+        os.environ["DISABLE_SAFETENSORS_CONVERSION"] = "1"
         try:
             source, revision = settings.model_source, settings.pinned_revision
             tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
@@ -101,6 +104,8 @@ class SentimentModel:
                 dtype=DTYPES[precision],
                 device_map={"": device},
                 attn_implementation="sdpa",
+                # Old checkpoints are pickles: tensors are read from them, nothing is run.
+                weights_only=True,
             )
         except (OSError, ValueError, ImportError) as error:
             reason = str(error).strip().splitlines()[0]

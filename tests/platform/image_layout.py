@@ -6,6 +6,7 @@ Understands the directives that `image.py` may use; anything else fails, so that
 from __future__ import annotations
 
 import io
+import os
 import re
 import shutil
 import zipfile
@@ -13,7 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.platform.image_environment import create_environment
+from tests.platform.instance_user import command_prefix
 
+BASE_USER = "chutes"
+MAKE_FOLDER = re.compile(r"mkdir -p (/\S+) && chown (\d+):(\d+) (/\S+)")
 PIP_INSTALL = re.compile(r"pip install --no-cache-dir -r (/app/\S+) -c (/app/\S+)")
 
 
@@ -33,12 +37,12 @@ class LaidOutImage:
 
 
 def lay_out_image(dockerfile: str, build_context: bytes, folder: Path) -> LaidOutImage:
-    """Follow the Dockerfile in an empty folder."""
+    """Follow the Dockerfile in an empty folder. What ADD makes belongs to whoever runs this: root, as in Docker."""
     context, root = folder / "context", folder / "root"
     with zipfile.ZipFile(io.BytesIO(build_context)) as archive:
         archive.extractall(context)
     environment: dict[str, str] = {}
-    python = None
+    python, user = None, BASE_USER
     for line in dockerfile.splitlines():
         directive, _, arguments = line.partition(" ")
         match directive:
@@ -47,10 +51,20 @@ def lay_out_image(dockerfile: str, build_context: bytes, folder: Path) -> LaidOu
             case "ENV":
                 name, _, value = arguments.partition("=")
                 environment[name] = _unquoted(value)
+            case "USER":
+                user = arguments
             case "ADD":
                 source, destination = arguments.split()
                 _add(context, source, root, destination)
+            case "RUN" if found := MAKE_FOLDER.fullmatch(arguments):
+                assert user == "root", f"{user} may not: {line}"
+                assert found[1] == found[4], line
+                made = root / found[1].lstrip("/")
+                made.mkdir(parents=True)
+                if command_prefix():
+                    os.chown(made, int(found[2]), int(found[3]))
             case "RUN":
+                assert user == BASE_USER, f"the base's pip is not root's: {line}"
                 found = PIP_INSTALL.fullmatch(arguments)
                 assert found, f"not rehearsed: {line}"
                 requirements = (root / found[1].lstrip("/")).read_text(encoding="utf-8").split()

@@ -16,6 +16,7 @@ import pytest
 from tests.platform.deployment import Deployer
 from tests.platform.fake_api import Account, FakeApi, UploadedImage, running_fake_api
 from tests.platform.image_layout import lay_out_image
+from tests.platform.instance_user import command_prefix, give, need_another_user, write_as_user
 from tests.platform.running import free_port, wait_for_port
 
 
@@ -51,22 +52,31 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
 
 @contextmanager
 def instance_of(
-    image: UploadedImage, chute: dict[str, Any], folder: Path, without: str = "-"
+    image: UploadedImage, chute: dict[str, Any], folder: Path, without: str = "-", **environment: str
 ) -> Iterator[httpx.Client]:
-    """Start an instance as the platform would, but in dev mode; `without` is an ADD that is left out.
+    """Start an instance as the platform would, but in dev mode; `without` is the start of directives to leave out.
 
     Raises:
+        PermissionError: the instance's user may not write the chute's file.
         AssertionError: with its log, if it does not start.
     """
-    dockerfile = "\n".join(line for line in image.dockerfile.splitlines() if not line.startswith(f"ADD {without} "))
+    dockerfile = "\n".join(line for line in image.dockerfile.splitlines() if not line.startswith(without))
     laid_out = lay_out_image(dockerfile, image.build_context, folder)
-    # The deployed file comes last, over whatever the image has.
-    (laid_out.app / chute["filename"]).write_text(chute["code"], encoding="utf-8")
+    # The SDK writes the deployed file, last of all and over whatever the image has.
+    write_as_user(laid_out.app / chute["filename"], chute["code"])
     port, log = free_port(), folder / "log"
-    command = [str(laid_out.python), "-m", "chutes.cli", "run", chute["ref_str"], "--dev", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--logging-port", str(free_port())]
-    # As the platform starts it: the image's variables, its own, and none of the deployer's.
-    environment = {"PATH": os.environ["PATH"], **laid_out.environment, "CHUTES_EXECUTION_CONTEXT": "REMOTE"}
+    command = [*command_prefix(), str(laid_out.python), "-m", "chutes.cli", "run", chute["ref_str"], "--dev"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--logging-port", str(free_port())]
+    # As the platform starts it: the image's variables, its own over them, and none of the deployer's.
+    environment = {
+        "PATH": os.environ["PATH"],
+        **laid_out.environment,
+        "CHUTES_EXECUTION_CONTEXT": "REMOTE",
+        "HF_HOME": str(give(folder / "cache")),
+        "HOME": str(give(folder / "home")),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **environment,
+    }
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=laid_out.app, env=environment, stdout=output, stderr=subprocess.STDOUT)
         try:
@@ -76,10 +86,14 @@ def instance_of(
         finally:
             process.kill()
             process.wait()
+            assert not list(laid_out.app.rglob("*.pyc"))
 
 
 def test_the_deployed_instance_serves(deployment: Deployment, tmp_path: Path) -> None:
-    with instance_of(deployment.image, deployment.chute, tmp_path) as client:
+    # No bytecode anywhere: the platform deletes it from the image, and everything is compiled anew at each start.
+    with instance_of(
+        deployment.image, deployment.chute, tmp_path, PYTHONPYCACHEPREFIX=str(tmp_path / "none")
+    ) as client:
         batch = client.post("/process-batch", json={"texts": ["I love this!", "What a waste of money."]}).json()
         assert [result["sentiment"] for result in batch["results"]] == ["POSITIVE", "NEGATIVE"]
         assert client.get("/batch-stats").json()["model"] == "bundled"
@@ -162,9 +176,18 @@ def test_a_file_forgotten_in_the_image_is_caught(deployment: Deployment, tmp_pat
     assert f"ADD {forgotten} " in deployment.image.dockerfile
     with (
         pytest.raises(AssertionError, match="the instance did not start") as failure,
-        instance_of(deployment.image, deployment.chute, tmp_path, without=forgotten),
+        instance_of(deployment.image, deployment.chute, tmp_path, without=f"ADD {forgotten} "),
     ):
         pass
     name = forgotten.partition("/")[0].removesuffix(".py")
     reason = "cannot be loaded" if name == "models" else f"No module named '{name}"
     assert reason in str(failure.value)
+
+
+def test_a_folder_that_is_roots_is_caught(deployment: Deployment, tmp_path: Path) -> None:
+    need_another_user()
+    with (
+        pytest.raises(PermissionError, match=r"may not write .*/app/batch_processor\.py"),
+        instance_of(deployment.image, deployment.chute, tmp_path, without="RUN mkdir "),
+    ):
+        pass
