@@ -7,13 +7,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run test rehearse check-pins check format bench tune clean
+REQUESTS ?= 50000
+
+.PHONY: run test fuzz rehearse check-pins check format bench tune clean
 
 run: $(INSTALLED)
 	@$(BIN)/python tools/run_locally.py --port $(PORT) --model $(MODEL)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
+
+# The long profile of tests/fuzz, against the SDK's server and the rehearsal of production; prints what it saw.
+# FUZZ_SEED=1 makes other requests than those of every time.
+fuzz: $(INSTALLED)
+	FUZZ_REQUESTS=$(REQUESTS) $(BIN)/python -m pytest -s --timeout 10800 tests/fuzz
 
 # Production, as far as it can be had without an account: build, deployment, and the encrypted path to an instance.
 rehearse: $(INSTALLED)

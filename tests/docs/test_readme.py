@@ -84,7 +84,7 @@ def running(workspace: Path) -> Iterator[Running]:
 
 
 def run(command: str, running: Running, workspace: Path) -> tuple[list[str], int]:
-    """What a command prints, and its status; `make run` without its check that all is installed, which `make test` has made."""
+    """What a command prints, and its status. `make run` goes without its check that all is installed: it is."""
     command = command.replace(SERVED_AT, running.url)
     command = command.replace("make run", f"{sys.executable} tools/run_locally.py --port {free_port()}")
     # Progress of curl is for people at a terminal.

@@ -1,0 +1,123 @@
+"""Requests as hypothesis makes them up: valid ones, valid ones with something changed, and any JSON at all."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import strategies as st
+
+from bench.texts import OWN_LONG_TEXTS, OWN_SHORT_TEXTS, read_labelled
+from schemas import BatchRequest, SingleRequest
+
+BATCH_PATHS = ("/process-batch", "/process-batch-stream")
+METHODS = ("POST", "GET", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request, and whether it keeps every rule, if that is known.
+
+    Attributes:
+        body: the bytes to send.
+        decoded: what the body says, where it is JSON.
+        is_valid: True if it must be answered with 200 (or 429), None if only the service can tell.
+    """
+
+    method: str
+    path: str
+    body: bytes
+    decoded: Any = None
+    is_valid: bool | None = None
+
+
+any_character = st.characters(codec="utf-8", exclude_characters="\0")
+written = st.sampled_from([text.text for path in (OWN_SHORT_TEXTS, OWN_LONG_TEXTS) for text in read_labelled(path)])
+spellings = st.sampled_from(
+    ["<s>", "</s>", "<pad>", "<mask>", "\u2028", "\u0085", "@", "http://", "\ufeff", "🤷🏽‍♀️", "x" * 10_000]
+)
+texts = (
+    st.one_of(
+        written,
+        st.text(any_character, min_size=1, max_size=60),
+        st.lists(st.one_of(written, spellings), min_size=1, max_size=3).map(" ".join),
+    )
+    .map(lambda text: text[:10_000])
+    .filter(lambda text: bool(text.strip()))
+)
+
+scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.integers(-2, 1100), st.floats(), st.text(max_size=20), texts
+)
+any_json = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=12), inner, max_size=5),
+    max_leaves=12,
+)
+options = {"max_length": st.integers(50, 1024), "return_all_scores": st.booleans()}
+valid_singles = st.fixed_dictionaries({"text": texts}, optional=options)
+valid_batches = st.fixed_dictionaries(
+    {"texts": st.one_of(st.lists(texts, min_size=1, max_size=6), st.integers(1, 100).map(lambda n: ["ok"] * n))},
+    optional=options | {"batch_size": st.integers(1, 32)},
+)
+
+
+@st.composite
+def _changed(draw: st.DrawFn, valid: st.SearchStrategy[dict[str, Any]], names: list[str]) -> dict[str, Any]:
+    """A valid body with some fields replaced, removed or added."""
+    body = dict(draw(valid))
+    for _ in range(draw(st.integers(1, 3))):
+        name = draw(
+            st.one_of(st.sampled_from(names), st.sampled_from(["stream", "stream_options"]), st.text(max_size=9))
+        )
+        if draw(st.booleans()):
+            body[name] = draw(any_json)
+        else:
+            body.pop(name, None)
+    return body
+
+
+@st.composite
+def _damaged(draw: st.DrawFn, valid: st.SearchStrategy[dict[str, Any]]) -> bytes:
+    """The JSON of a valid body with a piece cut out, repeated, or replaced by any bytes."""
+    body = json.dumps(draw(valid)).encode()
+    start = draw(st.integers(0, len(body)))
+    end = draw(st.integers(start, min(len(body), start + 20)))
+    return body[:start] + draw(st.one_of(st.binary(max_size=8), st.just(body[start:end] * 3))) + body[end:]
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> Request:
+    """Any request to any endpoint, or to nearly one."""
+    path = draw(st.sampled_from([*BATCH_PATHS, "/analyze-single"]))
+    valid, model = (valid_batches, BatchRequest) if path in BATCH_PATHS else (valid_singles, SingleRequest)
+    match draw(st.sampled_from(["valid", "valid", "changed", "changed", "any", "damaged", "elsewhere"])):
+        case "valid":
+            decoded = draw(valid)
+            return Request("POST", path, _dumped(decoded), decoded, is_valid=True)
+        case "changed":
+            decoded = draw(_changed(valid, sorted(model.model_fields)))
+            return Request("POST", path, _dumped(decoded), decoded)
+        case "any":
+            decoded = draw(any_json)
+            return Request("POST", path, _dumped(decoded), decoded)
+        case "damaged":
+            body = draw(_damaged(valid))
+            return Request("POST", path, body, _loaded(body))
+    method = draw(st.sampled_from(METHODS))
+    path = draw(st.sampled_from([path, "/batch-stats", "/nowhere", "//", "/process_batch", "/%00"]))
+    decoded = draw(valid)
+    return Request(method, path, _dumped(decoded), decoded)
+
+
+def _dumped(decoded: Any) -> bytes:
+    # Half a surrogate pair and NaN are written as they are: Python's own reader, which the SDK uses, takes them.
+    return json.dumps(decoded).encode()
+
+
+def _loaded(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
