@@ -1,0 +1,40 @@
+"""Every knob of the generator: the shared ones, and those that only generation has."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveInt
+from pydantic_settings import SettingsConfigDict
+
+from batch_inference.settings import Settings
+
+QWEN_MODEL = "Qwen/Qwen2.5-0.5B-Instruct"
+QWEN_REVISION = "7ae557604adf67be50417f59c2c2f167def9a775"
+
+
+class GeneratorSettings(Settings):
+    """The generator's settings. Each field is read from `BATCH_GENERATOR_` plus its name in upper case."""
+
+    model_config = SettingsConfigDict(env_prefix="BATCH_GENERATOR_", frozen=True, extra="ignore")
+
+    model: str = Field(QWEN_MODEL, min_length=1)
+    """A hub id, or a folder with a checkpoint of a causal language model."""
+
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"  # type: ignore[assignment]
+    """Arithmetic. `auto` is bfloat16 on a GPU, the dtype that instruct models are trained in, and float32 on a CPU."""
+
+    max_batch_tokens: PositiveInt = 1024  # type: ignore[assignment]
+    """Tokens in one step. Each answer being written takes one; the rest goes to prompts, cut where they do not fit."""
+
+    cache_tokens: Annotated[int, Field(ge=1024)] = 65_536
+    """Tokens whose keys and values are kept, of all prompts and answers being worked on. Example: the default model
+    takes 12 KiB for each in bfloat16, 0.8 GB in all. One prompt and its answer may take half of them."""
+
+    chute_name: str = Field("batch-generator", pattern=r"^[a-z0-9][a-z0-9_.-]{2,62}$")
+    """Name of the chute and its image."""
+
+    @property
+    def pinned_revision(self) -> str | None:
+        """The commit to load: as set, or the pin of the default model."""
+        return self.revision or (QWEN_REVISION if self.model == QWEN_MODEL else None)
