@@ -1,4 +1,4 @@
-"""The CUDA image, and every file that the chute needs in it: `chutes deploy` uploads `batch_processor.py` alone."""
+"""The CUDA image, and every file that a chute needs in it: `chutes deploy` uploads the chute's own file alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from chutes.image import Image
 
-from batch_inference.settings import BUNDLED_MODEL, ENV_PREFIX, Settings
+from batch_inference.settings import BUNDLED_MODEL, Settings
 
 VERSION = "0.1.0"
 BASE_IMAGE = "parachutes/python:3.12"
@@ -32,12 +32,15 @@ CODE = {
 MODEL = {"models/tiny-sentiment/*": "/app/models/tiny-sentiment/"}
 
 
-def build_image(settings: Settings) -> Image:
+def build_image(settings: Settings, *packages: str) -> Image:
     """Describe the image. What changes rarely comes first, so that a rebuild after an edit installs nothing anew.
+
+    `packages` are those of the repository that this chute needs besides what all need.
 
     Files are found relative to the current folder: run `chutes build` from the folder that holds this file.
     """
-    files = MODEL | CODE if settings.model == BUNDLED_MODEL else CODE
+    files = (MODEL if settings.model == BUNDLED_MODEL else {}) | CODE
+    files |= {f"{package}/*.py": f"/app/{package}/" for package in packages}
     variables = baked_variables(settings)
     image = Image(
         username=settings.username, name=settings.chute_name, tag=content_tag([*PACKAGES, *files], variables)
@@ -62,7 +65,7 @@ def baked_variables(settings: Settings) -> dict[str, str]:
     would serve on its CPU at the price of a GPU.
     """
     values = {"device": "cuda"} | {name: getattr(settings, name) for name in sorted(settings.model_fields_set)}
-    return {f"{ENV_PREFIX}{name.upper()}": str(value) for name, value in values.items()}
+    return {f"{settings.env_prefix()}{name.upper()}": str(value) for name, value in values.items()}
 
 
 def content_tag(sources: list[str], variables: dict[str, str]) -> str:

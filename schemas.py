@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -109,11 +109,18 @@ OnInvalidText = Annotated[
 ]
 
 
-class _Body(BaseModel):
+class RequestBody(BaseModel):
+    """What callers send. `example` is a body to imitate, `streamed_at` where the same can be had as a stream."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    example: ClassVar[str]
+    streamed_at: ClassVar[str | None] = None
 
-class _Request(_Body):
+
+class _Request(RequestBody):
+    streamed_at = "/process-batch-stream"
+
     max_length: MaxLength = DEFAULT_MAX_LENGTH
     return_all_scores: ReturnAllScores = False
     on_invalid_text: OnInvalidText = "reject"
@@ -122,12 +129,16 @@ class _Request(_Body):
 class BatchRequest(_Request):
     """Body of `POST /process-batch` and `POST /process-batch-stream`."""
 
+    example = '{"texts": ["I love this!"]}'
+
     texts: Annotated[list[str | InvalidText], PlainValidator(_texts_or_problems, json_schema_input_type=Texts)]
     batch_size: Annotated[int, Field(strict=True, ge=1, le=32, description="Texts per chunk of stream progress")] = 16
 
 
 class SingleRequest(_Request):
     """Body of `POST /analyze-single`."""
+
+    example = '{"text": "I love this!"}'
 
     text: Annotated[str | InvalidText, PlainValidator(_text_or_problem, json_schema_input_type=Text)]
 
@@ -136,7 +147,7 @@ def _as_list(inputs: object) -> object:
     return [inputs] if isinstance(inputs, str) else inputs
 
 
-class TextClassificationParameters(_Body):
+class TextClassificationParameters(RequestBody):
     """How `POST /text-classification` scores labels, and how many it names."""
 
     top_k: Annotated[
@@ -147,8 +158,11 @@ class TextClassificationParameters(_Body):
     ] = None
 
 
-class TextClassificationRequest(_Body):
+class TextClassificationRequest(RequestBody):
     """Body of `POST /text-classification`, in the shape of Hugging Face's clients."""
+
+    example = '{"inputs": "I love this!"}'
+    streamed_at = "/process-batch-stream"
 
     inputs: Annotated[
         Texts,
@@ -344,7 +358,7 @@ class InvalidRequest(ValueError):
         self.problems = problems
 
 
-RequestT = TypeVar("RequestT", bound=_Body)
+RequestT = TypeVar("RequestT", bound=RequestBody)
 
 
 def parse_request(model: type[RequestT], body: object, *, streams: bool = False) -> RequestT:
@@ -355,13 +369,16 @@ def parse_request(model: type[RequestT], body: object, *, streams: bool = False)
     """
     if not isinstance(body, dict) or not body:
         found = f"is {_json_type(body)}" if body else "is missing or empty"
-        msg = f"the body {found}; send a JSON object such as {_EXAMPLES[model]}"
+        msg = f"the body {found}; send a JSON object such as {model.example}"
         raise InvalidRequest([Problem(loc=[], msg=msg, type="body_type")])
     known = model.model_fields.keys()
     problems = [_unknown_field(name, model) for name in body if name not in known and name not in PLATFORM_FIELDS]
     if body.get("stream") and not streams:
         # The platform would take the answer for a stream, fail to read it, and count that against the instance.
-        msg = "stream is for POST /process-batch-stream; send the request there, or leave stream out"
+        elsewhere = (
+            f"is for POST {model.streamed_at}; send the request there, or" if model.streamed_at else "is not for this;"
+        )
+        msg = f"stream {elsewhere} leave stream out"
         problems.append(Problem(loc=["stream"], msg=msg, type="stream_unsupported"))
     request = None
     try:
@@ -372,12 +389,6 @@ def parse_request(model: type[RequestT], body: object, *, streams: bool = False)
         raise InvalidRequest(problems)
     return request
 
-
-_EXAMPLES: dict[type[_Body], str] = {
-    BatchRequest: '{"texts": ["I love this!"]}',
-    SingleRequest: '{"text": "I love this!"}',
-    TextClassificationRequest: '{"inputs": "I love this!"}',
-}
 
 _MEND = {
     "too_short": "is empty; send at least one text",
@@ -391,16 +402,18 @@ _EXPECTED = {
     "string_type": "a string",
     "list_type": "a list of strings",
     "bool_type": "true or false",
+    "float_type": "a number",
+    "finite_number": "a finite number",
     "model_type": "an object",
     "string_unicode": "valid Unicode",
 }
 
 
-def _problem(model: type[_Body], detail: ErrorDetails) -> Problem:
+def _problem(model: type[RequestBody], detail: ErrorDetails) -> Problem:
     loc = list(detail["loc"])
     name = _shown("".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).removeprefix("."))
     if detail["type"] == "missing":
-        msg = f"{name} is required; send a body such as {_EXAMPLES[model]}"
+        msg = f"{name} is required; send a body such as {model.example}"
     else:
         msg = f"{name} {_problem_of(detail)}"
     return Problem(loc=loc, msg=msg, type=detail["type"])
@@ -419,7 +432,7 @@ def _problem_of(detail: ErrorDetails) -> str:
     return f"must be {_EXPECTED.get(kind, 'an integer')}, but is {_json_type(value)}"
 
 
-def _unknown_field(name: str, model: type[_Body]) -> Problem:
+def _unknown_field(name: str, model: type[RequestBody]) -> Problem:
     shown = _shown(name)
     msg = f"{shown} is not a known field; remove it or use one of {', '.join(sorted(model.model_fields))}"
     return Problem(loc=[shown], msg=msg, type="unknown_field")

@@ -87,4 +87,3 @@ class Completions(Iterator[Completion]):
             self._is_over.set()
             self._on_cancel()
             self.fail(CancelledError())
-

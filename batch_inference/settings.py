@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar, overload
 
 from pydantic import Field, PositiveInt, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -78,6 +78,11 @@ class Settings(BaseSettings):
     scaling_threshold: Annotated[float, Field(gt=0, le=1)] = 0.75
     """Another instance starts once requests in flight exceed this share of the concurrency."""
 
+    @classmethod
+    def env_prefix(cls) -> str:
+        """What the names of these settings' environment variables begin with."""
+        return str(cls.model_config["env_prefix"])
+
     @property
     def gpus(self) -> list[str]:
         """`gpu` as a list."""
@@ -94,17 +99,24 @@ class Settings(BaseSettings):
         return self.revision or (CARDIFF_REVISION if self.model == CARDIFF_MODEL else None)
 
 
-def load_settings(**overrides: Any) -> Settings:
-    """Read the environment; `overrides` win over it.
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
+@overload
+def load_settings(**overrides: Any) -> Settings: ...
+@overload
+def load_settings(kind: type[SettingsT], **overrides: Any) -> SettingsT: ...
+def load_settings(kind: type[Settings] = Settings, **overrides: Any) -> Settings:
+    """Read the environment for a chute's kind of settings; `overrides` win over it.
 
     Raises:
         SettingsError: one sentence that names the variable, its value and what it may be.
     """
     try:
-        return Settings(**overrides)
+        return kind(**overrides)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-        variable = ENV_PREFIX + str(problem["loc"][0]).upper()
+        variable = kind.env_prefix() + str(problem["loc"][0]).upper()
         # A union reports one problem per member: say them all.
         rules = [p["msg"] for p in error.errors(include_url=False) if p["loc"][0] == problem["loc"][0]]
         raise SettingsError(f"{variable}={str(problem['input'])!r} is not valid: {' or: '.join(rules)}.") from None

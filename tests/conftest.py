@@ -32,14 +32,14 @@ class Server:
 
 
 @contextmanager
-def running_server(log: Path, **environment: str) -> Iterator[Server]:
-    """Serve the chute through the SDK's own command, in a process of its own, with the bundled model."""
+def running_server(log: Path, chute: str = "batch_processor:chute", **environment: str) -> Iterator[Server]:
+    """Serve a chute through the SDK's own command, in a process of its own; ours with the bundled model."""
     with socket.socket() as first, socket.socket() as second:
         first.bind(("127.0.0.1", 0))
         second.bind(("127.0.0.1", 0))
         port, logging_port = first.getsockname()[1], second.getsockname()[1]
     chutes = str(Path(sys.executable).with_name("chutes"))
-    command = [chutes, "run", "batch_processor:chute", "--dev", "--host", "127.0.0.1"]
+    command = [chutes, "run", chute, "--dev", "--host", "127.0.0.1"]
     command += ["--port", str(port), "--logging-port", str(logging_port)]
     environment = {
         **os.environ,

@@ -1,0 +1,129 @@
+"""The generator as a chute of its own: one image, one startup hook, three cords. The work is in `batch_generation/`."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from chutes.chute import Chute, NodeSelector
+from chutes.util.schema import SchemaExtractor
+from starlette.responses import Response
+
+from batch_generation.answers import generate_batch as generate
+from batch_generation.answers import generator_stats, stream_generation
+from batch_generation.generator import Generator
+from batch_generation.settings import GeneratorSettings
+from batch_generation.wire import GenerateRequest, GenerateResult, GeneratorStats
+from batch_http.answers import json_response
+from batch_http.callers import CallerMiddleware, OpenAnswers
+from batch_http.errors import errors_as_http, tell_errors
+from batch_http.http2 import mend_http2
+from batch_http.isolation import IsolationMiddleware, put_outside
+from batch_http.sdk_log import quieten_sdk_log
+from batch_http.shutdown import drain_on_sigterm, exit_after_device_lost
+from batch_inference.errors import SettingsError
+from batch_inference.settings import load_settings
+from image import build_image
+from schemas import parse_request
+
+try:
+    settings = load_settings(GeneratorSettings)
+except SettingsError as error:
+    sys.exit(str(error))
+
+README = f"""
+# Batch text generation
+
+Completes 1 to 100 prompts per request with `{settings.model}`; requests join and leave the batch at every token.
+
+```bash
+SLUG=...  # of this chute, from `chutes chutes get {settings.chute_name}`
+curl https://$SLUG.chutes.ai/generate-batch \\
+  -H "Authorization: Bearer $CHUTES_API_KEY" -H "Content-Type: application/json" \\
+  -d '{{"prompts": ["Name three colours.", "What is two and two?"], "max_new_tokens": 32}}'
+```
+
+`POST /generate-batch-stream` takes the same body and answers JSON lines as prompts finish, `GET /batch-stats` says what
+the instance is doing.
+"""
+
+chute = Chute(
+    username=settings.username,
+    name=settings.chute_name,
+    image=build_image(settings, "batch_generation"),
+    tagline="Completions of up to 100 prompts per request, with continuous batching",
+    readme=README,
+    node_selector=NodeSelector(
+        gpu_count=settings.gpu_count,
+        include=settings.gpus,
+        max_hourly_price_per_gpu=settings.max_hourly_price,
+    ),
+    concurrency=settings.concurrency,
+    max_instances=settings.max_instances,
+    scaling_threshold=settings.scaling_threshold,
+    shutdown_after_seconds=settings.shutdown_after_seconds,
+    tee=settings.tee,
+)
+open_answers = OpenAnswers()
+chute.add_middleware(CallerMiddleware, open_answers=open_answers)
+tell_errors(chute)
+put_outside(chute, IsolationMiddleware)
+
+# As in `batch_processor.py`: the SDK must not validate by itself, and leaves an empty body out.
+GENERATE_SCHEMA = SchemaExtractor.get_minimal_schema(GenerateRequest)
+Body = dict[str, Any] | None
+
+
+@chute.on_startup()
+async def load_generator(self: Any) -> None:
+    """Load the model and run it once: after start-up the instance has no network."""
+    quieten_sdk_log()
+    mend_http2()
+    self.engine = Generator.start(settings, exit_after_device_lost)
+    drain_on_sigterm(self.engine, open_answers)
+    gc.collect()
+    gc.freeze()
+
+
+@chute.cord(
+    public_api_path="/generate-batch",
+    public_api_method="POST",
+    input_schema=GENERATE_SCHEMA,
+    output_schema=GenerateResult.model_json_schema(),
+    output_content_type="application/json",
+)
+def generate_batch(self: Any, body: Body = None) -> Response:
+    """Complete 1 to 100 prompts, one JSON answer."""
+    with errors_as_http(self.engine.stats):
+        request = parse_request(GenerateRequest, body)
+        return json_response(generate(self.engine, request, settings, body))
+
+
+@chute.cord(
+    public_api_path="/generate-batch-stream",
+    public_api_method="POST",
+    input_schema=GENERATE_SCHEMA,
+    output_content_type="application/x-ndjson",
+    stream=True,
+)
+def generate_batch_stream(self: Any, body: Body = None) -> Iterator[bytes]:
+    """Complete 1 to 100 prompts, JSON lines as they finish."""
+    with errors_as_http(self.engine.stats):
+        request = parse_request(GenerateRequest, body, streams=True)
+        writes = stream_generation(self.engine, request, settings, body)
+        first = next(writes, b"")
+    yield first
+    yield from writes
+
+
+@chute.cord(
+    public_api_path="/batch-stats",
+    public_api_method="GET",
+    output_schema=GeneratorStats.model_json_schema(),
+    output_content_type="application/json",
+)
+def get_batch_stats(self: Any, _body: Body = None) -> Response:
+    """What the service has done and is doing."""
+    return json_response(generator_stats(self.engine, settings))
