@@ -3,6 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PYTHON312 ?= python3.12
 PORT ?= 8000
 MODEL ?= bundled
+CHUTE ?= batch_processor
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -12,7 +13,7 @@ REQUESTS ?= 50000
 .PHONY: run test fuzz rehearse check-pins check format bench tune clean
 
 run: $(INSTALLED)
-	@$(BIN)/python tools/run_locally.py --port $(PORT) --model $(MODEL)
+	@$(BIN)/python tools/run_locally.py --chute $(CHUTE) --port $(PORT) --model $(MODEL)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest

@@ -53,7 +53,7 @@ def seeded_sampling() -> ContinuousBatchingLogitsProcessorList:
     return result
 
 
-class SeededNoise(ContinuousBatchingLogitsProcessor):
+class SeededNoise(ContinuousBatchingLogitsProcessor):  # type: ignore[misc]
     """Adds Gumbel noise to the scores of requests that have a `noise_stream`."""
 
     supported_kwargs: dict[str, type] = {"noise_stream": int}  # noqa: RUF012

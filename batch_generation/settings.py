@@ -21,10 +21,10 @@ class GeneratorSettings(Settings):
     model: str = Field(QWEN_MODEL, min_length=1)
     """A hub id, or a folder with a checkpoint of a causal language model."""
 
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"  # type: ignore[assignment]
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Arithmetic. `auto` is bfloat16 on a GPU, the dtype that instruct models are trained in, and float32 on a CPU."""
 
-    max_batch_tokens: PositiveInt = 1024  # type: ignore[assignment]
+    max_batch_tokens: PositiveInt = 1024
     """Tokens in one step. Each answer being written takes one; the rest goes to prompts, cut where they do not fit."""
 
     cache_tokens: Annotated[int, Field(ge=1024)] = 65_536

@@ -1,4 +1,4 @@
-"""Serve the chute on this machine through the real SDK: no account, no GPU, no network. `make run` calls this."""
+"""Serve a chute on this machine through the real SDK: no account, no GPU, no network. `make run` calls this."""
 
 from __future__ import annotations
 
@@ -10,22 +10,55 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from batch_generation.settings import GeneratorSettings  # noqa: E402
 from batch_inference.errors import SettingsError  # noqa: E402
-from batch_inference.settings import load_settings  # noqa: E402
+from batch_inference.settings import BUNDLED_MODEL, Settings, load_settings  # noqa: E402
 
 START_TIMEOUT_S = 300
 
 
-def server_command(port: int) -> list[str]:
-    """The SDK's own server for `batch_processor.py`, in dev mode; its log server takes the next port."""
+@dataclass(frozen=True)
+class LocalChute:
+    """What it takes to try a chute: its settings, a model that needs no network, and a request."""
+
+    settings: type[Settings]
+    bundled_model: Callable[[], str]
+    path: str
+    body: str
+
+
+def _random_generator() -> str:
+    """A model of two random layers, made anew in build/: it babbles, but it answers."""
+    from tools.random_checkpoints import save_random_generator
+
+    return str(save_random_generator(ROOT / "build" / "random-generator"))
+
+
+CHUTES = {
+    "batch_processor": LocalChute(
+        Settings,
+        lambda: BUNDLED_MODEL,
+        "/process-batch",
+        '{"texts": ["I love this!", "What a waste of money.", "The parcel came on Monday."]}',
+    ),
+    "batch_generator": LocalChute(
+        GeneratorSettings, _random_generator, "/generate-batch", '{"prompts": ["Hello"], "max_new_tokens": 16}'
+    ),
+}
+
+
+def server_command(chute: str, port: int) -> list[str]:
+    """The SDK's own server for a chute, in dev mode; its log server takes the next port."""
     chutes = str(Path(sys.executable).with_name("chutes"))
     return [
-        chutes, "run", "batch_processor:chute", "--dev",
+        chutes, "run", f"{chute}:chute", "--dev",
         "--host", "127.0.0.1", "--port", str(port), "--logging-port", str(port + 1),
     ]  # fmt: skip
 
@@ -44,12 +77,15 @@ def wait_until_ready(server: subprocess.Popen[bytes], port: int) -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--chute", choices=CHUTES, default="batch_processor")
     parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--model", default="bundled", help="hub id, folder, or 'bundled'")
+    parser.add_argument("--model", default="bundled", help="hub id, folder, or 'bundled': one that needs no network")
     args = parser.parse_args()
-    os.environ["BATCH_PROCESSOR_MODEL"] = args.model
+    chute = CHUTES[args.chute]
+    model = chute.bundled_model() if args.model == "bundled" else args.model
+    os.environ[f"{chute.settings.env_prefix()}MODEL"] = model
     try:
-        load_settings()
+        load_settings(chute.settings)
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 1
@@ -62,14 +98,14 @@ def main() -> int:
         "CHUTES_EXECUTION_CONTEXT": "REMOTE",
     }
     # A session of its own: Ctrl-C reaches this process only, which then stops the server once, in order.
-    server = subprocess.Popen(server_command(args.port), cwd=ROOT, env=environment, start_new_session=True)
+    server = subprocess.Popen(server_command(args.chute, args.port), cwd=ROOT, env=environment, start_new_session=True)
     signal.signal(signal.SIGTERM, lambda *_: server.terminate())
     try:
         if wait_until_ready(server, args.port):
             print(
-                f"\nReady at http://127.0.0.1:{args.port} with the model {args.model!r}. Stop with Ctrl-C. Try:\n\n"
-                f"  curl http://127.0.0.1:{args.port}/process-batch -H 'Content-Type: application/json' \\\n"
-                """    -d '{"texts": ["I love this!", "What a waste of money.", "The parcel came on Monday."]}'\n""",
+                f"\nReady at http://127.0.0.1:{args.port} with the model {model!r}. Stop with Ctrl-C. Try:\n\n"
+                f"  curl http://127.0.0.1:{args.port}{chute.path} -H 'Content-Type: application/json' \\\n"
+                f"    -d '{chute.body}'\n",
                 flush=True,
             )
         else:
