@@ -14,6 +14,7 @@ from batch_client.delivery import Delivery
 from batch_client.errors import TextsFailedError, UnavailableError
 from batch_client.options import Options
 from batch_client.outcomes import Failure, Outcome, Prediction
+from batch_client.protocols import PROTOCOLS
 from batch_client.transport import Transport
 from batch_client.wire import ServiceStats
 
@@ -32,6 +33,7 @@ class AsyncClient:
         self.options = Options(url, **options)
         self._transport = Transport(self.options)
         self._delivery = Delivery(self._transport, self.options)
+        self._texts_per_request = min(self.options.texts_per_request, PROTOCOLS[self.options.protocol].max_texts)
 
     async def classify(self, texts: Iterable[str]) -> list[Prediction]:
         """One prediction per text, in order.
@@ -54,7 +56,7 @@ class AsyncClient:
 
     async def classify_batches(self, texts: Iterable[object]) -> AsyncGenerator[list[Outcome], None]:
         """`classify_stream` in groups, one per request."""
-        batches = split_into_batches(texts, self.options.texts_per_request, self.options.bytes_per_request)
+        batches = split_into_batches(texts, self._texts_per_request, self.options.bytes_per_request)
         window: deque[asyncio.Task[list[Outcome]]] = deque()
         self._delivery.excuse(float("inf"))
         try:
@@ -83,7 +85,7 @@ class AsyncClient:
         """See whether the service is there. Raises ServiceError if it does not answer within `patience_s`."""
         try:
             async with asyncio.timeout(patience_s):
-                await self.stats()
+                await self._delivery.persist(self._transport.probe)
         except TimeoutError:
             raise UnavailableError(
                 f"{self.options.url} has not answered for {patience_s:g} s; is the service running at this address?"

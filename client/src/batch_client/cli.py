@@ -18,6 +18,8 @@ from batch_client.errors import BatchClientError, InputError
 from batch_client.formats.detect import INPUT_FORMATS
 from batch_client.formats.source import ReadOptions
 from batch_client.options import Options
+from batch_client.protocols import PROTOCOLS
+from batch_client.protocols.native import Native
 from batch_client.score import Job, Plan, Summary, plan, score
 
 FAILURE, SOME_ROWS_FAILED = 1, 3
@@ -34,6 +36,7 @@ ApiKeyOption = Annotated[
     str | None,
     typer.Option("--api-key", envvar="CHUTES_API_KEY", show_envvar=True, help="Sent as bearer token, never shown."),
 ]
+ProtocolOption = Annotated[str, typer.Option("--protocol", help=f"What the service speaks: {', '.join(PROTOCOLS)}.")]
 
 
 @app.command("score")
@@ -43,6 +46,7 @@ def score_command(
     url: UrlOption,
     text_column: Annotated[str | None, typer.Option(help="Column that holds the texts.")] = None,
     api_key: ApiKeyOption = None,
+    protocol: ProtocolOption = Native.name,
     report: Annotated[Path | None, typer.Option(help="Write a page of charts here too.")] = None,
     report_by: Annotated[str | None, typer.Option(help="Date or category column to chart by.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
@@ -71,7 +75,7 @@ def score_command(
         if format is not None and format not in INPUT_FORMATS:
             raise InputError(f"--format {format} is not known; use one of {', '.join(INPUT_FORMATS)}")
         options = Options(
-            url, api_key or None, max_length, all_scores,
+            url, api_key or None, max_length, all_scores, protocol,
             max_concurrency=max_concurrency, timeout_s=timeout, patience_s=patience,
         )  # fmt: skip
         job = Job(
@@ -91,6 +95,7 @@ def score_command(
 def compare_command(
     url: UrlOption,
     api_key: ApiKeyOption = None,
+    protocol: ProtocolOption = Native.name,
     texts: Annotated[int, typer.Option(help="How many texts.", min=1, max=100)] = 20,
     rounds: Annotated[int, typer.Option(help="The median of so many rounds counts.", min=1)] = 5,
 ) -> None:
@@ -99,7 +104,7 @@ def compare_command(
     batch-client compare --url http://127.0.0.1:8000
     """
     with _failures_told():
-        result = asyncio.run(_compare(Options(url, api_key or None), texts, rounds))
+        result = asyncio.run(_compare(Options(url, api_key or None, protocol=protocol), texts, rounds))
     print(f"Individual requests: {result.individual_s:.3f}s")
     print(f"Batch processing: {result.batch_s:.3f}s")
     print(f"Speedup: {result.speed_up:.1f}x")
@@ -113,7 +118,7 @@ def main() -> NoReturn:
 
 async def _compare(options: Options, num_texts: int, rounds: int) -> Comparison:
     at_once = {"max_concurrency": num_texts, "start_concurrency": num_texts}
-    async with AsyncClient(options.url, api_key=options.api_key, **at_once) as client:
+    async with AsyncClient(options.url, api_key=options.api_key, protocol=options.protocol, **at_once) as client:
         await client.check(patience_s=15)
         return await compare(client, ["Sample text for testing"] * num_texts, rounds)
 

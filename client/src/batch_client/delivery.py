@@ -134,7 +134,7 @@ class Delivery:
 
     async def _is_alive(self) -> bool:
         try:
-            await self._transport.stats()
+            await self._transport.probe()
         except TransientError:
             return False
         except ServiceError:  # it has no statistics for us, but it is there

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from batch_client.errors import InputError
+from batch_client.protocols import PROTOCOLS
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,10 @@ class Options:
     """Tokens of a text that the model may see, 50 to 1024."""
     all_scores: bool = False
     """Ask for every label's probability."""
+    protocol: str = "batch-processor"
+    """Wire format of the service: a key of `PROTOCOLS`."""
     texts_per_request: int = 100
+    """At most, and never more than the protocol's `max_texts`."""
     bytes_per_request: int = 512 * 1024
     """Texts of one request, together, in UTF-8. Bounds the memory of the requests in flight."""
     max_concurrency: int = 32
@@ -38,6 +42,9 @@ class Options:
     def __post_init__(self) -> None:
         if not self.url.startswith(("http://", "https://")):
             raise InputError(f"{self.url!r} is not a service's address; it begins with http:// or https://")
+        if self.protocol not in PROTOCOLS:
+            raise InputError(f"the protocol {self.protocol!r} is not known; use one of {', '.join(PROTOCOLS)}")
+        PROTOCOLS[self.protocol].check(self)
         _check("max_length", self.max_length, 50, 1024)
         _check("texts_per_request", self.texts_per_request, 1, 100)
         _check("max_concurrency", self.max_concurrency, 1, 1024)

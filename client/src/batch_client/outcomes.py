@@ -11,13 +11,14 @@ class Prediction:
     """The service's answer for one text.
 
     `confidence` and the values of `scores` are probabilities; `token_count` counts what the model saw;
-    `truncated` says that it did not see the whole text; `scores` is None unless all scores were asked for.
+    `truncated` says that it did not see the whole text (both are None
+    if another server does not tell); `scores` is None unless all scores were asked for.
     """
 
     sentiment: str
     confidence: float
-    token_count: int
-    truncated: bool
+    token_count: int | None
+    truncated: bool | None
     scores: dict[str, float] | None = None
 
 

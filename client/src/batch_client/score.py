@@ -196,6 +196,7 @@ def _identity(job: Job, survey: Survey) -> dict[str, object]:
         "input": survey.sha256,
         "--text-column": survey.text_column,
         "--url": job.options.url,
+        "--protocol": job.options.protocol,
         "--max-length": job.options.max_length,
         "--all-scores": job.options.all_scores,
         "--format": job.read.format,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from batch_client.errors import FaultError, Problem
-from batch_client.options import Options
 from batch_client.outcomes import Prediction
+
+if TYPE_CHECKING:
+    from batch_client.options import Options
 
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
@@ -105,12 +107,27 @@ def parse_refusal(body: bytes) -> list[Problem]:
     try:
         detail = _Refusal.model_validate_json(body).detail
     except ValidationError:
-        return [Problem((), body[:200].decode(errors="replace").strip() or "it gave no reason")]
+        return [Problem((), reason_in(body) or body[:200].decode(errors="replace").strip() or "it gave no reason")]
     if not isinstance(detail, str):
         return detail or [Problem((), "it gave no reason")]
     # The platform's API server passes a chute's refusal on as text, behind words of its own.
     _, own, refusal = detail.partition('{"detail"')
     return parse_refusal((own + refusal).encode()) if own else [Problem((), detail)]
+
+
+def reason_in(body: bytes) -> str | None:
+    """The sentence of an error's body, if it has one where this service, FastAPI, or the other protocols' servers put
+    it: under `detail`, `error`, `message` or `error.message`."""
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return None
+    for name in ("detail", "error", "message"):
+        value = document.get(name) if isinstance(document, dict) else None
+        value = value.get("message") if isinstance(value, dict) else value
+        if isinstance(value, str):
+            return value
+    return None
 
 
 def _prediction(result: _Result, text: str, order: int, all_scores: bool) -> Prediction:

@@ -1,0 +1,46 @@
+"""Hugging Face's inference endpoints and whoever answers like them: texts are posted to the address itself.
+
+An answer is one list of labels per text; endpoints that run transformers' pipeline leave the inner list out where each
+text has one label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import TypeAdapter
+
+from batch_client.outcomes import Prediction
+from batch_client.protocols.base import LabelScore, as_json, check_count, parsed, prediction_of, refuse_max_length
+
+if TYPE_CHECKING:
+    from batch_client.options import Options
+
+_ANSWER = TypeAdapter(list[list[LabelScore]] | list[LabelScore])
+
+
+class HuggingFace:
+    """`--protocol hf`."""
+
+    name: ClassVar[str] = "hf"
+    path: ClassVar[str] = ""
+    max_texts: ClassVar[int] = 100
+    is_own: ClassVar[bool] = False
+
+    def check(self, options: Options) -> None:
+        """Raise InputError for what it does not take."""
+        refuse_max_length(options, "Hugging Face's endpoints")
+
+    def request(self, texts: Sequence[str], options: Options) -> bytes:
+        """A batch. `top_k` null asks for every label, as transformers' pipeline does."""
+        return as_json({"inputs": list(texts)} | ({"parameters": {"top_k": None}} if options.all_scores else {}))
+
+    def parse(self, body: bytes, texts: Sequence[str], options: Options) -> list[Prediction]:
+        """The labels of each text."""
+        answer = parsed(_ANSWER, body)
+        per_text = [each if isinstance(each, list) else [each] for each in answer]
+        if len(texts) == 1 and len(answer) > 1 and not isinstance(answer[0], list):
+            per_text = [[each for scores in per_text for each in scores]]
+        check_count(len(per_text), len(texts))
+        return [prediction_of(scores, options.all_scores) for scores in per_text]
