@@ -13,6 +13,7 @@ from batch_client.errors import (
     UnavailableError,
     UnexpectedAnswerError,
 )
+from batch_client.frames import classify_frame
 from batch_client.outcomes import Failure, Outcome, Prediction
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "TextsFailedError",
     "UnavailableError",
     "UnexpectedAnswerError",
+    "classify_frame",
 ]

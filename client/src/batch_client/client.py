@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from batch_client.async_client import AsyncClient
+from batch_client.columns import columns_of
 from batch_client.outcomes import Outcome, Prediction
 from batch_client.wire import ServiceStats
 
@@ -46,6 +47,13 @@ class Client:
         finally:
             if not self._loop.is_closed():
                 self._run(batches.aclose())
+
+    def columns(self, texts: Iterable[object], *, prefix: str = "") -> dict[str, list[Any]]:
+        """The columns that `batch-client score` adds for these texts, by name, each as long as `texts`.
+
+        A text without an answer has its reason in `error`, and None elsewhere. Raises ServiceError.
+        """
+        return columns_of(list(self.classify_stream(texts)), prefix)
 
     def stats(self) -> ServiceStats:
         """The service's own counters. Raises ServiceError."""

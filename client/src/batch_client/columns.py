@@ -52,3 +52,11 @@ class PredictionColumns:
                 raise InputError(
                     f"the input has a column {name!r} already; choose other names with --prefix predicted_"
                 )
+
+
+def columns_of(outcomes: Sequence[Outcome], prefix: str = "") -> dict[str, list[Any]]:
+    """The added columns as lists, by name; one per label if any outcome has scores."""
+    scored = (outcome.scores for outcome in outcomes if isinstance(outcome, Prediction) and outcome.scores)
+    columns = PredictionColumns(prefix, tuple(next(scored, ())))
+    rows = [columns.values(outcome) for outcome in outcomes]
+    return {name: [row[name] for row in rows] for name in columns.types}

@@ -1,0 +1,72 @@
+"""Data frames: pandas, Polars, and whatever else narwhals knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from batch_client.client import Client
+from batch_client.columns import PredictionColumns
+from batch_client.errors import InputError
+
+if TYPE_CHECKING:
+    import narwhals as nw
+
+FrameT = TypeVar("FrameT")
+
+_PANDAS_TYPES = {str: "string", float: "Float64", int: "Int64", bool: "boolean"}
+"""pandas' types that have a place for a missing value: its older ones would turn counts into floats."""
+
+
+def classify_frame(frame: FrameT, column: str, client: Client, *, prefix: str = "") -> FrameT:
+    """The frame with the columns that `batch-client score` adds: one row in, one row out, the index as it was.
+
+        with Client("http://127.0.0.1:8000") as client:
+            scored = classify_frame(reviews, "review", client)
+
+    Args:
+        frame: a data frame of pandas, Polars, PyArrow or another library that narwhals knows; not a lazy one.
+        column: the column that holds the texts. A missing value, or one that is no text, gets an `error`.
+        client: whom to ask; with `all_scores=True` there is a column per label too.
+        prefix: put before the names of the added columns.
+
+    Raises:
+        InputError: the frame is lazy, lacks the column or has one of the added ones, or narwhals is not installed.
+        ServiceError: the service is not to be reached or refuses access.
+    """
+    nw = _narwhals()
+    try:
+        wrapped = nw.from_native(frame, eager_only=True)
+    except TypeError:
+        raise InputError(
+            f"{type(frame).__name__} is not a data frame that is in memory; give one of pandas or Polars, "
+            "and collect() a lazy one first"
+        ) from None
+    if column not in wrapped.columns:
+        raise InputError(f"the frame has no column {column!r}; it has {', '.join(map(repr, wrapped.columns))}")
+    # A name can be wrong without any request being made, hence before them.
+    PredictionColumns(prefix).check_against(wrapped.columns)
+    texts = wrapped[column]
+    # pandas says NaN for a missing text, which would be taken for a number.
+    values = [None if is_null else value for value, is_null in zip(texts.to_list(), texts.is_null(), strict=True)]
+    added = client.columns(values, prefix=prefix)
+    types = PredictionColumns(prefix).types
+    series = [_series(nw, wrapped, name, cells, types.get(name, float)) for name, cells in added.items()]
+    result: FrameT = wrapped.with_columns(*series).to_native()
+    return result
+
+
+def _narwhals() -> Any:
+    try:
+        import narwhals as nw
+    except ImportError:
+        raise InputError("data frames need narwhals; pip install 'batch-client[frames]'") from None
+    return nw
+
+
+def _series(nw: Any, frame: nw.DataFrame[Any], name: str, cells: list[Any], kind: type) -> Any:
+    if frame.implementation.is_pandas():
+        pd = frame.implementation.to_native_namespace()
+        native = pd.Series(cells, name=name, dtype=_PANDAS_TYPES[kind], index=nw.to_native(frame).index)
+        return nw.from_native(native, series_only=True)
+    dtype = {str: nw.String, float: nw.Float64, int: nw.Int64, bool: nw.Boolean}[kind]
+    return nw.new_series(name, cells, dtype, backend=frame.implementation)

@@ -1,0 +1,62 @@
+"""The recipes' blocks, run as they stand but for the address of the service."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+from inspect import iscoroutine
+from pathlib import Path
+
+import pytest
+
+from stand_in import Service, prediction
+
+PAGE = (Path(__file__).resolve().parent.parent / "RECIPES.md").read_text(encoding="utf-8")
+RECIPES = {
+    section.partition("\n")[0]: section.partition("```python\n")[2].partition("```")[0]
+    for section in PAGE.split("\n## ")[1:]
+}
+TOO_LARGE_FOR_A_TEST = {"Ray Data", "Spark"}
+LOVE, TERRIBLE = (prediction(text)["sentiment"] for text in ("I love this!", "Terrible."))
+
+
+def run_recipe(name: str, url: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """What the recipe prints. As in a notebook, `await` may stand outside of a function."""
+    code = RECIPES[name].replace("http://127.0.0.1:8000", url)
+    result = eval(compile(code, name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), {"__name__": "recipe"})
+    if iscoroutine(result):
+        asyncio.run(result)
+    return capsys.readouterr().out
+
+
+def test_all_recipes_are_known() -> None:
+    assert set(RECIPES) == {"pandas", "Polars", "Hugging Face datasets", "DuckDB", "Jupyter"} | TOO_LARGE_FOR_A_TEST
+
+
+def test_pandas(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    printed = run_recipe("pandas", service[0], capsys)
+    assert LOVE in printed
+    assert "the text is missing" in printed
+
+
+def test_polars(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    assert LOVE in run_recipe("Polars", service[0], capsys)
+
+
+def test_datasets(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_recipe("Hugging Face datasets", service[0], capsys).strip() == f"{LOVE} 1000"
+
+
+def test_duckdb(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_recipe("DuckDB", service[0], capsys).strip() == str([(1, LOVE), (2, None), (3, TERRIBLE)])
+
+
+def test_jupyter(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    printed = run_recipe("Jupyter", service[0], capsys)
+    assert LOVE in printed
+    assert TERRIBLE in printed
+
+
+@pytest.mark.parametrize("name", sorted(TOO_LARGE_FOR_A_TEST))
+def test_the_others_are_at_least_python(name: str) -> None:
+    compile(RECIPES[name], name, "exec")
