@@ -16,7 +16,7 @@ from starlette.responses import Response
 from batch_http.answers import batch_result, batch_stats, json_response, label_scores, single_result, valid_texts
 from batch_http.callers import CallerMiddleware, OpenAnswers, when_caller_leaves
 from batch_http.errors import errors_as_http, tell_errors
-from batch_http.http2 import mend_http2
+from batch_http.hypercorn_mends import mend_hypercorn
 from batch_http.isolation import IsolationMiddleware, put_outside
 from batch_http.sdk_log import quieten_sdk_log
 from batch_http.shutdown import drain_on_sigterm, exit_after_device_lost
@@ -95,7 +95,7 @@ Body = dict[str, Any] | None
 async def load_engine(self: Any) -> None:
     """Load the model and run it once: after start-up the instance has no network."""
     quieten_sdk_log()
-    mend_http2()
+    mend_hypercorn()
     self.engine = Engine.start(settings, exit_after_device_lost)
     drain_on_sigterm(self.engine, open_answers)
     # What is loaded by now stays. Looking through it for garbage would stop every answer for a quarter of a second.

@@ -14,8 +14,8 @@ from batch_inference.engine import Engine
 
 logger = logging.getLogger(__name__)
 
-GRACE_PERIOD_S = 25.0
-"""Kubernetes kills a container 30 s after SIGTERM unless told otherwise."""
+GRACE_PERIOD_S = 170.0
+"""The platform kills an instance 180 s after SIGTERM. The longest answers are streams, and those are finished."""
 
 FLUSH_S = 0.5
 """For the last bytes of the last answers to leave the sockets' buffers."""

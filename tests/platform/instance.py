@@ -1,8 +1,9 @@
 """One instance in production mode, in a process of its own: `python -m tests.platform.instance module:chute ...`.
 
-Does what `chutes run` does without `--dev`, in the same order: load the chute from the current folder, run its start-up
-hooks, map its public paths, add the SDK's own middleware, serve it with Hypercorn configured alike. Left out is what
-needs the closed-source parts or a validator to talk to: attestation and TLS. Replaced are:
+Does what `chutes run` does without `--dev`, in the same order: serve `/_alive` and the log from a thread, load the
+chute from the current folder, run its start-up hooks, map its public paths, add the SDK's own middleware, serve it with
+Hypercorn configured alike. Left out is what needs the closed-source parts or a validator to talk to: attestation
+and TLS. Replaced are:
 
 - aegis' encryption (`SessionCipher` in its place),
 - aegis' end-to-end encryption (`EndToEndHandle`),
@@ -29,6 +30,7 @@ os.environ.pop("CHUTES_DEV_MODE", None)
 from chutes.chute import Chute, cord
 from chutes.chute.cord import init_user_code_executor
 from chutes.entrypoint import _shared, run
+from chutes.entrypoint.logger import launch_server
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from substrateinterface import Keypair, KeypairType
@@ -102,6 +104,11 @@ def lock_network() -> None:
     sys.addaudithook(refuse)
 
 
+def start_log_server(port: int) -> None:
+    """The SDK's own, on a thread with an event loop of its own. It answers `/_alive`, which the platform asks for."""
+    threading.Thread(target=lambda: asyncio.run(launch_server("127.0.0.1", port)), daemon=True).start()
+
+
 def start_all_threads() -> None:
     """Fill the SDK's thread pool, which grows with use, so that tests can compare numbers of threads."""
     executor = cord._user_code_executor
@@ -150,8 +157,9 @@ def server_config(chute: Chute, port: int) -> Config:
     return config
 
 
-async def run_instance(reference: str, port: int, cords_file: Path, session: Session) -> None:
+async def run_instance(reference: str, port: int, logging_port: int, cords_file: Path, session: Session) -> None:
     """Serve until killed; the cords' description is written just before the port opens."""
+    start_log_server(logging_port)
     replace_closed_source(session)
     _, chute = _shared.load_chute(reference, config_path=None, debug=False)
     await chute.initialize()
@@ -168,10 +176,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("reference")
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--logging-port", type=int, required=True)
     parser.add_argument("--cords-file", type=Path, required=True)
     args = parser.parse_args()
     session = Session.from_json(os.environ["REHEARSAL_SESSION"])
-    asyncio.run(run_instance(args.reference, args.port, args.cords_file, session))
+    asyncio.run(run_instance(args.reference, args.port, args.logging_port, args.cords_file, session))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.platform.alive import AliveProbe
 from tests.platform.session import Session
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -22,12 +23,17 @@ START_TIMEOUT_S = 180
 
 @dataclass(frozen=True)
 class Instance:
-    """A running instance, and what the platform knows about it."""
+    """A running instance, and what the platform knows about it.
+
+    Attributes:
+        alive: has asked it whether it is alive since before it was up.
+    """
 
     url: str
     process: subprocess.Popen[bytes]
     session: Session
     cords: list[dict[str, Any]]
+    alive: AliveProbe
 
     def num_threads(self) -> int:
         """Threads of the instance's process, as the kernel counts them."""
@@ -48,23 +54,25 @@ def running_instance(
     folder: Path, reference: str = "batch_processor:chute", code: Path = ROOT, **environment: str
 ) -> Iterator[Instance]:
     """Start the chute `reference` of the folder `code` in production mode; logs and such go to `folder`."""
-    session, port, cords_file, log = Session.create(), free_port(), folder / "cords.json", folder / "log"
+    session, port, logging_port = Session.create(), free_port(), free_port()
+    cords_file, log = folder / "cords.json", folder / "log"
     command = [sys.executable, "-m", "tests.platform.instance", reference]
-    command += ["--port", str(port), "--cords-file", str(cords_file)]
+    command += ["--port", str(port), "--logging-port", str(logging_port), "--cords-file", str(cords_file)]
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
         "REHEARSAL_SESSION": session.to_json(),
         "BATCH_PROCESSOR_MODEL": "bundled",
         "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONDONTWRITEBYTECODE": "1",
         **environment,
     }
-    with log.open("wb") as output:
+    with log.open("wb") as output, AliveProbe(logging_port) as alive:
         process = subprocess.Popen(command, cwd=code, env=environment, stdout=output, stderr=subprocess.STDOUT)
         try:
             wait_for_port(process, port, log)
             cords = json.loads(cords_file.read_text(encoding="utf-8"))
-            yield Instance(f"http://127.0.0.1:{port}", process, session, cords)
+            yield Instance(f"http://127.0.0.1:{port}", process, session, cords, alive)
         finally:
             process.kill()
             process.wait()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 
 import httpx
 
@@ -145,3 +146,10 @@ def test_capitals_in_a_path_are_another_path(instance: Instance) -> None:
         assert (await gateway.call("POST", "/Process-Batch", BODY)).status == 404
 
     through_gateway(instance, scenario)
+
+
+def test_an_instance_says_that_it_is_alive(instance: Instance) -> None:
+    # How long it may be silent is a matter of speed, and so of the benchmarks.
+    since = time.monotonic()
+    while not instance.alive.longest_gap_s(since):
+        time.sleep(0.05)
