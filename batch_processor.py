@@ -167,7 +167,7 @@ def text_classification(self: Any, body: Body = None) -> Response:
     with errors_as_http(self.engine.stats):
         request = parse_request(TextClassificationRequest, body)
         outcome = self.engine.classify(request.inputs, DEFAULT_MAX_LENGTH, partial(when_caller_leaves, body))
-        return json_response(label_scores(request, outcome.predictions))
+        return json_response(label_scores(request, outcome))
 
 
 @chute.cord(

@@ -1,39 +1,34 @@
-"""From the engine's results to the wire."""
+"""From the engine's results to the wire, as `schemas` has it: the tests hold every answer against its model there."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from pydantic import BaseModel, TypeAdapter
+import orjson
+from pydantic import BaseModel
 from starlette.responses import Response
 
-from batch_inference.engine import Classification, Engine, Prediction
+from batch_inference.engine import Classification, Engine
 from batch_inference.settings import Settings
 from schemas import (
-    BatchInfo,
     BatchRequest,
-    BatchResult,
     BatchStats,
-    FailedSingle,
-    FailedText,
-    Failure,
     InvalidText,
-    LabelScore,
     LatencyPercentiles,
-    PerformanceMetrics,
-    Result,
     SingleRequest,
-    SingleResult,
     TextClassificationRequest,
-    TextResult,
 )
 
-_LABEL_SCORES = TypeAdapter(list[list[LabelScore]])
+Json = dict[str, Any]
+"""An answer as the dictionary that becomes its JSON. Its model is in `schemas`; a hundred `TextResult`s would cost ten
+times as much as a hundred dictionaries."""
 
 
-def json_response(content: BaseModel | bytes) -> Response:
+def json_response(answer: BaseModel | Json | list[Any]) -> Response:
     """A response with the bytes already serialised: in production the SDK cannot serialise a pydantic model itself."""
-    return Response(content if isinstance(content, bytes) else content.model_dump_json(), media_type="application/json")
+    content = answer.model_dump_json() if isinstance(answer, BaseModel) else orjson.dumps(answer)
+    return Response(content, media_type="application/json")
 
 
 def valid_texts(texts: Sequence[str | InvalidText]) -> list[str]:
@@ -41,85 +36,104 @@ def valid_texts(texts: Sequence[str | InvalidText]) -> list[str]:
     return [text for text in texts if isinstance(text, str)]
 
 
-def text_result(text: str, prediction: Prediction, order: int, with_scores: bool) -> TextResult:
-    """One text's answer; `order` is its index in the request."""
-    return TextResult(
-        text=text,
-        sentiment=prediction.label,
-        confidence=prediction.confidence,
-        token_count=prediction.num_tokens,
-        processing_order=order,
-        truncated=prediction.is_truncated,
-        scores=prediction.scores if with_scores else None,
-    )
-
-
 def text_results(
-    request: BatchRequest, predictions: list[Prediction], start: int = 0, end: int | None = None
-) -> list[Result]:
-    """The answers for the request's texts from index `start` to `end`: a prediction for each that has one."""
-    remaining = iter(predictions)
+    texts: Sequence[str | InvalidText], outcome: Classification, with_scores: bool, start: int = 0
+) -> list[Json]:
+    """The answers for these texts, in order: a `TextResult` each, or a `FailedText`.
+
+    Args:
+        texts: as the request has them.
+        outcome: what the engine says of the valid ones.
+        with_scores: add every label's probability.
+        start: index of the first of these texts in the request.
+    """
+    answered = _text_results(texts, outcome, with_scores, start)
     return [
-        FailedText(processing_order=order, error=_failure(f"texts[{order}]", text))
+        {"processing_order": order, "error": _failure(f"texts[{order}]", text)}
         if isinstance(text, InvalidText)
-        else text_result(text, next(remaining), order, request.return_all_scores)
-        for order, text in enumerate(request.texts[start:end], start)
+        else next(answered)
+        for order, text in enumerate(texts, start)
     ]
 
 
-def _failure(name: str, text: InvalidText) -> Failure:
-    return Failure(code=text.kind, message=f"{name} {text.problem}")
+def _text_results(
+    texts: Sequence[str | InvalidText], outcome: Classification, with_scores: bool, start: int
+) -> Iterator[Json]:
+    """A `TextResult` for each valid text. Its fields come from the columns of the outcome."""
+    labels = outcome.labels
+    valid = [(order, text) for order, text in enumerate(texts, start) if isinstance(text, str)]
+    best_labels = outcome.probabilities.argmax(axis=1).tolist()
+    columns = zip(
+        valid,
+        best_labels,
+        outcome.probabilities.tolist(),
+        outcome.num_tokens.tolist(),
+        (outcome.num_dropped > 0).tolist(),
+        strict=True,
+    )
+    for (order, text), best, probabilities, num_tokens, is_truncated in columns:
+        result: Json = {
+            "text": text,
+            "sentiment": labels[best],
+            "confidence": probabilities[best],
+            "token_count": num_tokens,
+            "processing_order": order,
+            "truncated": is_truncated,
+        }
+        if with_scores:
+            result["scores"] = dict(zip(labels, probabilities, strict=True))
+        yield result
+
+
+def _failure(name: str, text: InvalidText) -> Json:
+    """A `Failure`."""
+    return {"code": text.kind, "message": f"{name} {text.problem}"}
 
 
 def batch_result(
     request: BatchRequest, outcome: Classification, processing_time: float, engine: Engine, settings: Settings
-) -> BatchResult:
-    """Answer of `/process-batch`; `processing_time` in seconds."""
+) -> Json:
+    """Answer of `/process-batch`, a `BatchResult`; `processing_time` in seconds."""
     num_texts = len(request.texts)
-    return BatchResult(
-        results=text_results(request, outcome.predictions),
-        total_texts=num_texts,
-        processing_time=processing_time,
-        average_time_per_text=processing_time / num_texts,
-        batch_info=BatchInfo(
-            requested_batch_size=request.batch_size,
-            actual_batches_used=outcome.usage.num_passes,
-            max_length=engine.effective_max_length(request.max_length),
-            device=engine.model.device,
-            model=settings.model,
-            precision=engine.model.precision,
-        ),
-        performance_metrics=PerformanceMetrics(
-            texts_per_second=len(outcome.predictions) / processing_time,
-            gpu_memory_used=engine.model.memory_gib(),
-            total_tokens_processed=sum(prediction.num_tokens for prediction in outcome.predictions),
-            queue_time=outcome.queue_time_s,
-            inference_time=outcome.usage.inference_time_s,
-            padding_ratio=outcome.usage.padding_ratio,
-        ),
-    )
+    return {
+        "results": text_results(request.texts, outcome, request.return_all_scores),
+        "total_texts": num_texts,
+        "processing_time": processing_time,
+        "average_time_per_text": processing_time / num_texts,
+        "batch_info": {
+            "requested_batch_size": request.batch_size,
+            "actual_batches_used": outcome.usage.num_passes,
+            "max_length": engine.effective_max_length(request.max_length),
+            "device": engine.model.device,
+            "model": settings.model,
+            "precision": engine.model.precision,
+        },
+        "performance_metrics": {
+            "texts_per_second": len(outcome) / processing_time,
+            "gpu_memory_used": engine.model.memory_gib(),
+            "total_tokens_processed": int(outcome.num_tokens.sum()),
+            "queue_time": outcome.queue_time_s,
+            "inference_time": outcome.usage.inference_time_s,
+            "padding_ratio": outcome.usage.padding_ratio,
+        },
+    }
 
 
-def single_result(
-    request: SingleRequest, outcome: Classification, processing_time: float
-) -> SingleResult | FailedSingle:
-    """Answer of `/analyze-single`; `processing_time` in seconds."""
+def single_result(request: SingleRequest, outcome: Classification, processing_time: float) -> Json:
+    """Answer of `/analyze-single`, a `SingleResult` or a `FailedSingle`; `processing_time` in seconds."""
     if isinstance(request.text, InvalidText):
-        error = _failure("text", request.text)
-        return FailedSingle(processing_order=0, error=error, processing_time=processing_time)
-    result = text_result(request.text, outcome.predictions[0], 0, request.return_all_scores)
-    return SingleResult(**dict(result), processing_time=processing_time)
+        return {"processing_order": 0, "error": _failure("text", request.text), "processing_time": processing_time}
+    [result] = text_results([request.text], outcome, request.return_all_scores)
+    return result | {"processing_time": processing_time}
 
 
-def label_scores(request: TextClassificationRequest, predictions: list[Prediction]) -> bytes:
-    """Answer of `/text-classification`, as JSON: per text its best labels, best first."""
+def label_scores(request: TextClassificationRequest, outcome: Classification) -> list[list[Json]]:
+    """Answer of `/text-classification`: per text its best labels, best first, a `LabelScore` each."""
     top_k = request.parameters.top_k if request.parameters else None
-    return _LABEL_SCORES.dump_json(
-        [
-            [LabelScore(label=label, score=score) for label, score in _best_first(prediction.scores)[:top_k]]
-            for prediction in predictions
-        ]
-    )
+    return [
+        [{"label": label, "score": score} for label, score in _best_first(prediction.scores)[:top_k]]
+        for prediction in outcome.predictions
+    ]
 
 
 def _best_first(scores: dict[str, float]) -> list[tuple[str, float]]:

@@ -6,22 +6,13 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 
-from batch_http.answers import text_results, valid_texts
+import orjson
+
+from batch_http.answers import Json, text_results, valid_texts
 from batch_http.callers import when_caller_leaves
 from batch_http.errors import CLIENT_GONE, report_on
 from batch_inference.engine import Chunks, Engine
-from schemas import (
-    BatchCompleteEvent,
-    BatchRequest,
-    CompletedEvent,
-    ErrorEvent,
-    Failure,
-    ProcessingBatchEvent,
-    Result,
-    StartedEvent,
-    StreamEvent,
-    TextResult,
-)
+from schemas import BatchRequest
 
 MAX_LINE_BYTES = 64 * 1024 - 1
 """Stock line readers give up on longer lines: aiohttp's at 128 KiB, asyncio's at 64 KiB."""
@@ -48,33 +39,39 @@ def stream_batch(engine: Engine, request: BatchRequest, body: object = None) -> 
         for event in _events(engine, request, chunks, num_chunks):
             lines.append(_line(event))
             # Written when the next chunk begins: its predecessors' results go out before it is waited for.
-            if isinstance(event, ProcessingBatchEvent) and (event.batch_number - 1) % chunks_per_write == 0:
+            if event["status"] == "processing_batch" and (event["batch_number"] - 1) % chunks_per_write == 0:
                 yield b"".join(lines)
                 lines.clear()
         yield b"".join(lines)
 
 
-def _events(engine: Engine, request: BatchRequest, chunks: Chunks, num_chunks: int) -> Iterator[StreamEvent]:
+def _events(engine: Engine, request: BatchRequest, chunks: Chunks, num_chunks: int) -> Iterator[Json]:
+    """The events, each as its model in `schemas` has it: a `StreamEvent`."""
     num_texts, size = len(request.texts), request.batch_size
     started_at = time.monotonic()
-    results: list[Result] = []
-    yield StartedEvent(total_texts=num_texts, batch_size=size, estimated_batches=num_chunks)
+    results: list[Json] = []
+    yield {"status": "started", "total_texts": num_texts, "batch_size": size, "estimated_batches": num_chunks}
     try:
         for number in range(1, num_chunks + 1):
-            end = min(number * size, num_texts)
-            chunk_size = end - len(results)
-            yield ProcessingBatchEvent(batch_number=number, batch_size=chunk_size, progress=end / num_texts)
+            start, end = len(results), min(number * size, num_texts)
+            yield {
+                "status": "processing_batch",
+                "batch_number": number,
+                "batch_size": end - start,
+                "progress": end / num_texts,
+            }
             outcome = next(chunks)
-            partial = text_results(request, outcome.predictions, len(results), end)
+            partial = text_results(request.texts[start:end], outcome, request.return_all_scores, start)
             results += partial
             # The passes that held the chunk: its neighbours may have shared them, so waiting time would mislead.
             batch_time = max(outcome.usage.inference_time_s, 1e-9)
-            yield BatchCompleteEvent(
-                batch_number=number,
-                batch_time=batch_time,
-                texts_per_second=len(outcome.predictions) / batch_time,
-                partial_results=partial,
-            )
+            yield {
+                "status": "batch_complete",
+                "batch_number": number,
+                "batch_time": batch_time,
+                "texts_per_second": len(outcome) / batch_time,
+                "partial_results": partial,
+            }
         # The engine counts the request once its last chunk has been taken.
         next(chunks, None)
     except CancelledError:
@@ -83,22 +80,27 @@ def _events(engine: Engine, request: BatchRequest, chunks: Chunks, num_chunks: i
     except Exception as error:
         report = report_on(error)
         engine.stats.count_error(report.kind)
-        yield ErrorEvent(error=Failure(code=report.kind, message=report.message), completed_texts=len(results))
+        yield {
+            "status": "error",
+            "error": {"code": report.kind, "message": report.message},
+            "completed_texts": len(results),
+        }
         return
     total_time = time.monotonic() - started_at
-    yield CompletedEvent(total_time=total_time, average_time_per_text=total_time / num_texts, final_results=results)
+    yield {
+        "status": "completed",
+        "total_time": total_time,
+        "average_time_per_text": total_time / num_texts,
+        "final_results": results,
+    }
 
 
-def _line(event: StreamEvent) -> bytes:
-    line = event.model_dump_json().encode() + b"\n"
+def _line(event: Json) -> bytes:
+    line = orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)
     if len(line) <= MAX_LINE_BYTES:
         return line
-    short = event.model_copy(update={"texts_omitted": True})
+    short = {"texts_omitted": True, **event}
     for name in ("partial_results", "final_results"):
-        if hasattr(short, name):
-            setattr(short, name, [_without_text(result) for result in getattr(short, name)])
-    return short.model_dump_json().encode() + b"\n"
-
-
-def _without_text(result: Result) -> Result:
-    return result.model_copy(update={"text": None}) if isinstance(result, TextResult) else result
+        if name in short:
+            short[name] = [result | {"text": None} if "text" in result else result for result in short[name]]
+    return orjson.dumps(short, option=orjson.OPT_APPEND_NEWLINE)

@@ -9,8 +9,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import accumulate
 from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from batch_inference.errors import EngineStoppedError, QueueFullError
 from batch_inference.model import SentimentModel
@@ -19,7 +22,7 @@ from batch_inference.scheduler import PassUsage, Scheduler, TextGroup
 from batch_inference.self_test import self_test
 from batch_inference.settings import Settings
 from batch_inference.stats import Stats
-from batch_inference.tokenizer import EncodedText
+from batch_inference.tokenizer import EncodedTexts
 from batch_inference.tuning import measure_budgets, pick_cost
 
 logger = logging.getLogger(__name__)
@@ -59,17 +62,46 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """Predictions in the order of the texts, and what they cost.
+    """The model's answers in the order of the texts, and what they cost.
 
     Attributes:
-        predictions: one per text.
+        labels: upper-case names, in the order of the model's outputs.
+        probabilities: of each label; shape (texts, labels).
+        num_tokens: tokens of each text that the model saw, special tokens included, padding not; shape (texts,).
+        num_dropped: tokens of each text beyond those; shape (texts,).
         queue_time_s: seconds from the request's arrival to the first forward pass that held one of these texts.
         usage: the forward passes that held these texts.
     """
 
-    predictions: list[Prediction]
+    labels: tuple[str, ...]
+    probabilities: NDArray[np.float32]
+    num_tokens: NDArray[np.int32]
+    num_dropped: NDArray[np.int32]
     queue_time_s: float
     usage: PassUsage
+
+    def __len__(self) -> int:
+        return len(self.num_tokens)
+
+    @property
+    def predictions(self) -> list[Prediction]:
+        """The same as one object per text, made anew."""
+        return [
+            Prediction(
+                label=self.labels[best],
+                confidence=probabilities[best],
+                scores=dict(zip(self.labels, probabilities, strict=True)),
+                num_tokens=num_tokens,
+                is_truncated=num_dropped > 0,
+            )
+            for best, probabilities, num_tokens, num_dropped in zip(
+                self.probabilities.argmax(axis=1).tolist(),
+                self.probabilities.tolist(),
+                self.num_tokens.tolist(),
+                self.num_dropped.tolist(),
+                strict=True,
+            )
+        ]
 
 
 class Chunks(Iterator[Classification]):
@@ -164,7 +196,7 @@ class Engine:
         """
         arrived_at = time.monotonic()
         with self._admitted(texts, max_length) as encoded:
-            group = TextGroup([text.input_ids for text in encoded])
+            group = TextGroup(encoded.rows)
             self._scheduler.submit([group])
             offer_cancel(group.future.cancel)
             group.future.result()
@@ -185,9 +217,9 @@ class Engine:
         """
         arrived_at = time.monotonic()
         with self._admitted([text for chunk in chunks for text in chunk], max_length) as encoded:
-            remaining = iter(encoded)
-            parts = [list(islice(remaining, len(chunk))) for chunk in chunks]
-            groups = [TextGroup([text.input_ids for text in part]) for part in parts]
+            ends = list(accumulate(map(len, chunks)))
+            parts = [encoded.part(end - len(chunk), end) for chunk, end in zip(chunks, ends, strict=True)]
+            groups = [TextGroup(part.rows) for part in parts]
             num_ahead = max(MIN_CHUNKS_AHEAD, -(-MIN_TEXTS_AHEAD // max(1, *map(len, chunks))))
             self._scheduler.submit(groups[:num_ahead])
 
@@ -223,12 +255,12 @@ class Engine:
         self._scheduler.close()
 
     @contextmanager
-    def _admitted(self, texts: Sequence[str], max_length: int) -> Iterator[list[EncodedText]]:
+    def _admitted(self, texts: Sequence[str], max_length: int) -> Iterator[EncodedTexts]:
         """Encode a request and hold its place among the queued tokens until it has been answered."""
         if not self._is_admitting:
             raise EngineStoppedError("the service is shutting down; send the request to another instance")
         encoded = self.model.tokenizer.encode(texts, self.effective_max_length(max_length))
-        num_tokens = sum(len(text.input_ids) for text in encoded)
+        num_tokens = encoded.rows.num_tokens
         with self._lock:
             # A request larger than the whole queue is still served when it has the queue to itself.
             if self._admitted_tokens and self._admitted_tokens + num_tokens > self._max_queued_tokens:
@@ -251,23 +283,16 @@ class Engine:
             retry_after_s,
         )
 
-    def _count(self, encoded: list[EncodedText], first: TextGroup, arrived_at: float) -> None:
-        num_truncated = sum(text.is_truncated for text in encoded)
+    def _count(self, encoded: EncodedTexts, first: TextGroup, arrived_at: float) -> None:
+        num_truncated = int(np.count_nonzero(encoded.num_dropped))
         latency_s = time.monotonic() - arrived_at
         self.stats.count_request(len(encoded), num_truncated, latency_s, _queue_time_s(first, arrived_at))
 
-    def _classification(self, encoded: list[EncodedText], group: TextGroup, arrived_at: float) -> Classification:
-        predictions = [self._prediction(text, answer) for text, answer in zip(encoded, group.answers, strict=True)]
-        return Classification(predictions, _queue_time_s(group, arrived_at), group.usage)
-
-    def _prediction(self, text: EncodedText, probabilities: list[float]) -> Prediction:
-        confidence = max(probabilities)
-        return Prediction(
-            label=self.model.labels[probabilities.index(confidence)],
-            confidence=confidence,
-            scores=dict(zip(self.model.labels, probabilities, strict=True)),
-            num_tokens=len(text.input_ids),
-            is_truncated=text.is_truncated,
+    def _classification(self, encoded: EncodedTexts, group: TextGroup, arrived_at: float) -> Classification:
+        queue_time_s = _queue_time_s(group, arrived_at)
+        probabilities = group.future.result()
+        return Classification(
+            self.model.labels, probabilities, encoded.rows.lengths, encoded.num_dropped, queue_time_s, group.usage
         )
 
 
@@ -280,9 +305,8 @@ def _warm_up(model: SentimentModel, cost: PassCost) -> None:
 
     On a GPU one will do. More may not fit, if the budget was set by hand: the scheduler copes with that.
     """
-    longest = model.tokenizer.encode(["ok " * model.max_tokens], model.max_tokens)[0]
     num_rows = max(1, cost.max_batch_tokens // model.max_tokens) if model.device == "cpu" else 1
-    model.probabilities([longest.input_ids] * num_rows)
+    model.probabilities(model.tokenizer.encode(["ok " * model.max_tokens] * num_rows, model.max_tokens).rows)
 
 
 def _pass_cost(model: SentimentModel, settings: Settings) -> PassCost:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from batch_inference.errors import DeviceLostError, DeviceOutOfMemoryError, ForwardPassError, ModelLoadError
@@ -18,6 +20,7 @@ from batch_inference.forward.padded import PaddedForward
 from batch_inference.forward.weights import HeadWeights, can_pack
 from batch_inference.host_memory import keep_freed_memory
 from batch_inference.settings import Settings
+from batch_inference.token_rows import TokenRows
 from batch_inference.tokenizer import TextTokenizer
 
 logger = logging.getLogger(__name__)
@@ -43,7 +46,7 @@ class Forward(Protocol):
         """Whether a pass computes every row up to the longest one."""
         ...
 
-    def prepare(self, rows: Sequence[Sequence[int]]) -> Any:
+    def prepare(self, rows: TokenRows) -> Any:
         """Rows of token ids as `logits` takes them; copying to a device may still go on."""
         ...
 
@@ -119,11 +122,11 @@ class SentimentModel:
             keep_freed_memory()
         return cls(forward, model.config, TextTokenizer(tokenizer), device, precision)
 
-    def probabilities(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:
+    def probabilities(self, rows: TokenRows) -> NDArray[np.float32]:
         """`prepare` and `run` in one."""
         return self.run(self.prepare(rows), lambda: None)
 
-    def prepare(self, rows: Sequence[Sequence[int]]) -> Any:
+    def prepare(self, rows: TokenRows) -> Any:
         """Make rows of token ids, each up to `max_tokens` long, ready to `run`.
 
         Raises:
@@ -132,11 +135,11 @@ class SentimentModel:
         with self._device_errors(len(rows)):
             return self._forward.prepare(rows)
 
-    def run(self, prepared: Any, meanwhile: Callable[[], None]) -> list[list[float]]:
+    def run(self, prepared: Any, meanwhile: Callable[[], None]) -> NDArray[np.float32]:
         """Run one forward pass. A GPU works by itself: once it has its orders, `meanwhile` is called.
 
         Returns:
-            Per row the probability of each label, in the order of `labels`; computed from float32 logits.
+            The probability of each label, in the order of `labels`, computed from float32 logits; shape (rows, labels).
 
         Raises:
             DeviceOutOfMemoryError: the pass does not fit the device's memory.
@@ -150,7 +153,7 @@ class SentimentModel:
             probabilities = probabilities.cpu()
         if not bool(torch.isfinite(probabilities).all()):
             raise ForwardPassError(f"the model answered with numbers that are not finite in {self.precision}")
-        result: list[list[float]] = probabilities.tolist()
+        result: NDArray[np.float32] = probabilities.numpy()
         return result
 
     def _autocast(self) -> torch.autocast:

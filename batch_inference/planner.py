@@ -54,6 +54,9 @@ def plan_pass(waiting: Mapping[int, int], oldest: int, cost: PassCost) -> dict[i
     Returns:
         How many texts of each length to run, the oldest among them.
     """
+    if not cost.is_padded and cost.fits(*_everything(waiting)):
+        # Without padding, every text makes the pass more efficient.
+        return dict(waiting)
     shorter = deque(sorted((length for length in waiting if length <= oldest), reverse=True))
     longer = deque(sorted(length for length in waiting if length > oldest))
     plan: dict[int, int] = {}
@@ -76,16 +79,17 @@ def _one_pass_is_cheaper(
     waiting: Mapping[int, int], rows: int, useful_tokens: int, longest: int, cost: PassCost
 ) -> bool:
     """Whether running all that waits at once beats the planned pass and one more, were that one free of padding."""
-    all_tokens, all_rows, all_longest = (
-        sum(n * count for n, count in waiting.items()),
-        sum(waiting.values()),
-        max(waiting),
-    )
+    all_tokens, all_rows, all_longest = _everything(waiting)
     if rows == all_rows or not cost.fits(all_tokens, all_rows, all_longest):
         return False
     planned = cost.computed_tokens(useful_tokens, rows, longest)
     at_once = cost.computed_tokens(all_tokens, all_rows, all_longest)
     return at_once <= planned + cost.overhead_tokens + all_tokens - useful_tokens
+
+
+def _everything(waiting: Mapping[int, int]) -> tuple[int, int, int]:
+    """Tokens, rows and longest row of all that waits."""
+    return sum(length * count for length, count in waiting.items()), sum(waiting.values()), max(waiting)
 
 
 def _nearer(shorter: deque[int], longer: deque[int], length: int) -> deque[int]:

@@ -2,6 +2,8 @@
 
 One worker thread owns the model. Whenever it is free it runs what the planner picks from all that waits. There is no
 timer: what arrives during a pass is considered for the next one.
+
+What Python touches are requests, not texts: the texts of a group, and those of a pass, are rows of arrays.
 """
 
 from __future__ import annotations
@@ -10,12 +12,14 @@ import atexit
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from batch_inference.errors import (
     BatchInferenceError,
@@ -25,21 +29,25 @@ from batch_inference.errors import (
     ForwardPassError,
 )
 from batch_inference.planner import PassCost, plan_pass
+from batch_inference.token_rows import Indices, TokenRows, starts_of
 
 logger = logging.getLogger(__name__)
 
 PreparedT = TypeVar("PreparedT")
 
+Outputs = NDArray[np.float32]
+"""What the model says of each row, such as the probability of each label; shape (rows, outputs)."""
+
 
 class PassRunner(Protocol[PreparedT]):
     """What the scheduler needs of a model."""
 
-    def prepare(self, rows: Sequence[Sequence[int]]) -> PreparedT:
-        """Pad rows of token ids and start moving them to the device."""
+    def prepare(self, rows: TokenRows) -> PreparedT:
+        """Lay rows of token ids out as the model takes them, and start moving them to the device."""
         ...
 
-    def run(self, prepared: PreparedT, meanwhile: Callable[[], None]) -> list[list[float]]:
-        """Run one forward pass; a row of probabilities for each row.
+    def run(self, prepared: PreparedT, meanwhile: Callable[[], None]) -> Outputs:
+        """Run one forward pass.
 
         A runner whose device works by itself calls `meanwhile` once it has handed the pass over.
         """
@@ -72,26 +80,81 @@ class PassUsage:
 
 @dataclass(slots=True, eq=False)
 class TextGroup:
-    """Texts whose answers are delivered together: the future gets one row of probabilities per text, in order.
+    """Texts whose answers are delivered together: the future gets the outputs of all of them, in order.
 
     Cancelling the future takes those texts out of the queue that are not in a pass yet.
+
+    Attributes:
+        rows: the texts' token ids.
+        waiting: indices of the rows that are in no pass yet, in order.
+        outputs: what is known so far; None before the group's first pass.
+        num_unanswered: rows whose outputs are not known.
     """
 
-    rows: list[list[int]]
-    future: Future[list[list[float]]] = field(default_factory=Future)
+    rows: TokenRows
+    future: Future[Outputs] = field(default_factory=Future)
     usage: PassUsage = field(default_factory=PassUsage)
-    answers: list[list[float]] = field(default_factory=list)
-    num_unanswered: int = 0
+    waiting: Indices = field(init=False)
+    outputs: Outputs | None = None
+    num_unanswered: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.num_unanswered = len(self.rows)
+        self.waiting = np.arange(self.num_unanswered)
 
 
-@dataclass(slots=True, eq=False)
-class QueuedText:
-    """One text on its way: its token ids, where its answer goes, and its place in the order of arrival."""
+@dataclass(frozen=True, slots=True, eq=False)
+class PassRows:
+    """The texts of a pass: which rows of which groups.
 
-    input_ids: list[int]
-    group: TextGroup
-    index: int
-    arrival: int
+    Attributes:
+        groups: those with a row here.
+        owners: the place in `groups` of each row's group; shape (rows,).
+        indices: the place of each row in its group; shape (rows,).
+        lengths: tokens of each row; shape (rows,).
+    """
+
+    groups: list[TextGroup]
+    owners: Indices
+    indices: Indices
+    lengths: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.owners)
+
+    def token_rows(self) -> TokenRows:
+        """The rows' token ids, in the order of the pass."""
+        if len(self.groups) == 1:
+            return self.groups[0].rows.select(self.indices)
+        firsts = starts_of(np.array([len(group.rows) for group in self.groups]))
+        return TokenRows.joined([group.rows for group in self.groups]).select(firsts[self.owners] + self.indices)
+
+    def part(self, rows: Indices | NDArray[np.bool_] | slice) -> PassRows:
+        """Only these rows, and their groups."""
+        left, owners = np.unique(self.owners[rows], return_inverse=True)
+        return PassRows([self.groups[owner] for owner in left], owners, self.indices[rows], self.lengths[rows])
+
+    def halves(self) -> list[PassRows]:
+        """Two passes instead of one; none if there is nothing to halve."""
+        middle = len(self) // 2
+        return [self.part(slice(middle)), self.part(slice(middle, None))] if middle else []
+
+    def by_group(self) -> list[PassRows]:
+        """A pass for each group; none if there is but one."""
+        return [self.part(places) for _, places, _ in self.places()] if len(self.groups) > 1 else []
+
+    def live(self) -> PassRows:
+        """Only the rows that somebody still waits for."""
+        is_live = np.array([not group.future.done() for group in self.groups], bool)
+        return self.part(is_live[self.owners])
+
+    def places(self) -> Iterator[tuple[TextGroup, Indices, Indices]]:
+        """Per group: its rows' places in this pass, and in the group."""
+        order = np.argsort(self.owners, kind="stable")
+        start = 0
+        for group, end in zip(self.groups, np.bincount(self.owners).cumsum().tolist(), strict=True):
+            places, start = order[start:end], end
+            yield group, places, self.indices[places]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +171,7 @@ class PassRecord:
 class PlannedPass(Generic[PreparedT]):
     """Texts taken from the queue and, if there was time, the same texts as the runner wants them."""
 
-    texts: list[QueuedText]
+    rows: PassRows
     prepared: PreparedT | None = None
 
 
@@ -136,8 +199,7 @@ class Scheduler(Generic[PreparedT]):
         self._on_pass = on_pass
         self._on_device_lost = on_device_lost
         self._passes_since_out_of_memory = 0
-        self._waiting: dict[int, deque[QueuedText]] = {}
-        self._num_arrivals = 0
+        self._waiting: list[TextGroup] = []
         self._num_waiting = 0
         self._is_closed = False
         self._has_abandoned = False
@@ -167,16 +229,12 @@ class Scheduler(Generic[PreparedT]):
             if self._is_closed:
                 raise EngineStoppedError("the service is shutting down; send the request to another instance")
             for group in groups:
-                group.num_unanswered = len(group.rows)
-                group.answers = [[] for _ in group.rows]
                 group.future.add_done_callback(self._note_abandoned)
-                for index, input_ids in enumerate(group.rows):
-                    text = QueuedText(input_ids, group, index, self._num_arrivals)
-                    self._waiting.setdefault(len(input_ids), deque()).append(text)
-                    self._num_arrivals += 1
-                    self._num_waiting += 1
-                if not group.rows:
-                    _succeed(group)
+                if not len(group.rows):
+                    _answer(group, np.empty((0, 1), np.float32))
+                    continue
+                self._waiting.append(group)
+                self._num_waiting += len(group.rows)
             self._changed.notify()
 
     def close(self) -> None:
@@ -188,144 +246,141 @@ class Scheduler(Generic[PreparedT]):
         atexit.unregister(self.close)
 
     def _work(self) -> None:
-        while (planned := self._take_ahead() or PlannedPass(self._wait_for_texts())).texts:
+        while planned := self._take_ahead() or self._wait_for_rows():
             try:
                 self._run(planned, self._plan_ahead)
             except DeviceLostError as error:
-                self._give_up(planned.texts, error)
+                self._give_up(planned.rows, error)
             except Exception:
                 # A fault of ours. Whoever waits must still hear of it, and the worker must live.
-                logger.exception("The scheduler failed on a pass of %d texts.", len(planned.texts))
-                for text in planned.texts:
-                    _fail(text.group, ForwardPassError("the forward pass failed"))
+                logger.exception("The scheduler failed on a pass of %d texts.", len(planned.rows))
+                for group in planned.rows.groups:
+                    _fail(group, ForwardPassError("the forward pass failed"))
 
     def _plan_ahead(self) -> None:
         with self._changed:
-            texts = self._take_texts()
-        if not texts:
+            rows = self._take_rows()
+        if not rows:
             return
-        self._ahead = PlannedPass(texts)
+        self._ahead = PlannedPass(rows)
         # If this fails, so it will when it is the pass's turn, where the failure is dealt with.
         with suppress(Exception):
-            self._ahead = PlannedPass(texts, self._prepare(texts))
-
-    def _prepare(self, texts: list[QueuedText]) -> PreparedT:
-        return self._runner.prepare([text.input_ids for text in texts])
+            self._ahead = PlannedPass(rows, self._runner.prepare(rows.token_rows()))
 
     def _take_ahead(self) -> PlannedPass[PreparedT] | None:
         ahead, self._ahead = self._ahead, None
         return ahead
 
-    def _give_up(self, texts: list[QueuedText], error: DeviceLostError) -> None:
+    def _give_up(self, rows: PassRows, error: DeviceLostError) -> None:
         """Fail whatever waits, and take nothing more."""
         logger.critical("%s", error)
         with self._changed:
             self._is_closed = True
-            waiting = [text for texts in self._waiting.values() for text in texts]
-            self._waiting = {}
+            waiting, self._waiting = self._waiting, []
             self._num_waiting = 0
         ahead = self._take_ahead()
-        for text in [*texts, *(ahead.texts if ahead else []), *waiting]:
-            _fail(text.group, error)
+        for group in [*rows.groups, *(ahead.rows.groups if ahead else []), *waiting]:
+            _fail(group, error)
         self._on_device_lost()
 
-    def _note_abandoned(self, future: Future[list[list[float]]]) -> None:
+    def _note_abandoned(self, future: Future[Outputs]) -> None:
         """Remember that some queued texts may have nobody to answer: their group was cancelled or has failed."""
         if future.cancelled() or future.exception():
             self._has_abandoned = True
 
-    def _wait_for_texts(self) -> list[QueuedText]:
-        """Wait for texts, then take those of the next pass. Empty once closed and drained."""
+    def _wait_for_rows(self) -> PlannedPass[PreparedT] | None:
+        """Wait for texts, then take those of the next pass. None once closed and drained."""
         with self._changed:
-            while not (texts := self._take_texts()) and not self._is_closed:
+            while not (rows := self._take_rows()) and not self._is_closed:
                 self._changed.wait()
-            return texts
+            return PlannedPass(rows) if rows else None
 
-    def _take_texts(self) -> list[QueuedText]:
+    def _take_rows(self) -> PassRows | None:
         """Take the texts of the next pass from the queue, if any wait. The lock is held."""
         self._drop_abandoned()
-        if not self._waiting:
-            return []
-        oldest = min(self._waiting, key=lambda length: self._waiting[length][0].arrival)
-        lengths = {length: len(texts) for length, texts in self._waiting.items()}
-        plan = plan_pass(lengths, oldest, self._cost)
-        # In the order of their lengths, so that like stands beside like.
-        taken = [self._waiting[length].popleft() for length in sorted(plan) for _ in range(plan[length])]
+        groups = self._waiting
+        if not groups:
+            return None
+        counts = [len(group.waiting) for group in groups]
+        owners = np.repeat(np.arange(len(groups)), counts)
+        indices = np.concatenate([group.waiting for group in groups])
+        lengths = np.concatenate([group.rows.lengths[group.waiting] for group in groups])
+        taken = _planned(lengths, self._cost)
+        rows = PassRows(groups, owners, indices, lengths).part(taken)
+        is_left = np.ones(len(lengths), bool)
+        is_left[taken] = False
+        start = 0
+        for group, count in zip(groups, counts, strict=True):
+            group.waiting = group.waiting[is_left[start : start + count]]
+            start += count
+        self._waiting = [group for group in groups if len(group.waiting)]
         self._num_waiting -= len(taken)
-        self._forget_empty_lengths()
-        return taken
+        return rows
 
     def _drop_abandoned(self) -> None:
         if not self._has_abandoned:
             return
         self._has_abandoned = False
-        for length, texts in self._waiting.items():
-            self._waiting[length] = deque(text for text in texts if not text.group.future.done())
-        self._forget_empty_lengths()
-        self._num_waiting = sum(map(len, self._waiting.values()))
-
-    def _forget_empty_lengths(self) -> None:
-        self._waiting = {length: texts for length, texts in self._waiting.items() if texts}
+        self._waiting = [group for group in self._waiting if not group.future.done()]
+        self._num_waiting = sum(len(group.waiting) for group in self._waiting)
 
     def _run(self, planned: PlannedPass[PreparedT], meanwhile: Callable[[], None]) -> None:
         """Run one pass; on failure run its parts, so that only the groups at fault fail."""
-        texts = planned.texts
+        rows = planned.rows
         started_at = time.monotonic()
         try:
-            prepared = self._prepare(texts) if planned.prepared is None else planned.prepared
-            answers = self._runner.run(prepared, meanwhile)
-            if len(answers) != len(texts):
-                raise ForwardPassError(f"the model gave {len(answers)} answers for {len(texts)} texts")
+            prepared = self._runner.prepare(rows.token_rows()) if planned.prepared is None else planned.prepared
+            outputs = self._runner.run(prepared, meanwhile)
+            if len(outputs) != len(rows):
+                raise ForwardPassError(f"the model gave {len(outputs)} answers for {len(rows)} texts")
         except DeviceLostError:
             raise
         except DeviceOutOfMemoryError as error:
-            self._shrink_budget(texts)
-            parts = [texts[: len(texts) // 2], texts[len(texts) // 2 :]] if len(texts) > 1 else []
-            self._run_parts(parts, texts, error)
+            self._shrink_budget(rows)
+            self._run_parts(rows.halves(), rows, error)
         except Exception as error:
-            logger.exception("A forward pass of %d texts failed.", len(texts))
-            groups = {id(text.group): text.group for text in texts}
-            parts = [[text for text in texts if text.group is group] for group in groups.values()]
-            self._run_parts(parts if len(parts) > 1 else [], texts, error)
+            logger.exception("A forward pass of %d texts failed.", len(rows))
+            self._run_parts(rows.by_group(), rows, error)
         else:
-            self._deliver(texts, answers, started_at)
+            self._deliver(rows, outputs, started_at)
             self._regrow_budget()
 
-    def _run_parts(self, parts: list[list[QueuedText]], texts: list[QueuedText], error: Exception) -> None:
+    def _run_parts(self, parts: list[PassRows], rows: PassRows, error: Exception) -> None:
         if not parts:
             reason = error if isinstance(error, ForwardPassError) else ForwardPassError("the forward pass failed")
-            for text in texts:
-                _fail(text.group, reason)
+            for group in rows.groups:
+                _fail(group, reason)
         for part in parts:
-            live = [text for text in part if not text.group.future.done()]
-            if live:
+            live = part.live()
+            if len(live):
                 self._run(PlannedPass(live), lambda: None)
 
-    def _deliver(self, texts: list[QueuedText], answers: list[list[float]], started_at: float) -> None:
+    def _deliver(self, rows: PassRows, outputs: Outputs, started_at: float) -> None:
         duration_s = time.monotonic() - started_at
-        num_useful_tokens, num_tokens = self._count_tokens(texts)
+        num_useful_tokens, num_tokens = self._count_tokens(rows)
         num_padding_tokens = num_tokens - num_useful_tokens
-        self._on_pass(PassRecord(len(texts), num_tokens, num_padding_tokens, duration_s))
-        for group in {id(text.group): text.group for text in texts}.values():
+        self._on_pass(PassRecord(len(rows), num_tokens, num_padding_tokens, duration_s))
+        for group, places, indices in rows.places():
             usage = group.usage
             usage.started_at = started_at if usage.started_at is None else usage.started_at
             usage.num_passes += 1
             usage.inference_time_s += duration_s
             usage.num_tokens += num_tokens
             usage.num_padding_tokens += num_padding_tokens
-        for text, answer in zip(texts, answers, strict=True):
-            text.group.answers[text.index] = answer
-            text.group.num_unanswered -= 1
-            if text.group.num_unanswered == 0:
-                _succeed(text.group)
+            if group.outputs is None:
+                group.outputs = np.empty((len(group.rows), outputs.shape[1]), np.float32)
+            group.outputs[indices] = outputs[places]
+            group.num_unanswered -= len(indices)
+            if group.num_unanswered == 0:
+                _answer(group, group.outputs)
 
-    def _count_tokens(self, texts: list[QueuedText]) -> tuple[int, int]:
+    def _count_tokens(self, rows: PassRows) -> tuple[int, int]:
         """Tokens of the texts, and those that a pass of them computes."""
-        lengths = [len(text.input_ids) for text in texts]
-        return sum(lengths), self._cost.computed_tokens(sum(lengths), len(lengths), max(lengths))
+        num_tokens = int(rows.lengths.sum())
+        return num_tokens, self._cost.computed_tokens(num_tokens, len(rows), int(rows.lengths.max()))
 
-    def _shrink_budget(self, texts: list[QueuedText]) -> None:
-        failed_tokens = self._count_tokens(texts)[1]
+    def _shrink_budget(self, rows: PassRows) -> None:
+        failed_tokens = self._count_tokens(rows)[1]
         self._cost = replace(self._cost, max_batch_tokens=max(1, min(failed_tokens, self.max_batch_tokens) // 2))
         self._passes_since_out_of_memory = 0
         logger.warning("Out of memory: the budget of a pass is now %d tokens.", self.max_batch_tokens)
@@ -340,10 +395,22 @@ class Scheduler(Generic[PreparedT]):
             self._cost = replace(self._cost, max_batch_tokens=budget)
 
 
-def _succeed(group: TextGroup) -> None:
+def _planned(lengths: NDArray[np.int32], cost: PassCost) -> Indices:
+    """Which of the waiting texts, in order of arrival, are in the next pass: by their lengths, so that like stands
+    beside like, and the oldest first among equals."""
+    by_length = np.argsort(lengths, kind="stable")
+    values, counts = np.unique(lengths, return_counts=True)
+    waiting = dict(zip(values.tolist(), counts.tolist(), strict=True))
+    plan = plan_pass(waiting, int(lengths[0]), cost)
+    limits = np.array([plan.get(length, 0) for length in waiting])
+    ranks = np.arange(len(lengths)) - np.repeat(starts_of(counts), counts)
+    return by_length[ranks < np.repeat(limits, counts)]
+
+
+def _answer(group: TextGroup, outputs: Outputs) -> None:
     # False if the caller has gone: nobody waits for the answers.
     if group.future.set_running_or_notify_cancel():
-        group.future.set_result(group.answers)
+        group.future.set_result(outputs)
 
 
 def _fail(group: TextGroup, error: BatchInferenceError) -> None:

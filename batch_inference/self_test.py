@@ -24,10 +24,10 @@ def self_test(model: SentimentModel, settings: Settings) -> None:
         ModelLoadError: the default or the bundled model got one wrong, so weights, labels or their order are not what
             was published. Another model's mistakes are logged: it may have other labels, or be a stand-in.
     """
-    rows = [encoded.input_ids for encoded in model.tokenizer.encode(list(KNOWN_TEXTS), model.max_tokens)]
+    rows = model.tokenizer.encode(list(KNOWN_TEXTS), model.max_tokens).rows
     wrong = []
     for (text, expected), answer in zip(KNOWN_TEXTS.items(), model.probabilities(rows), strict=True):
-        label = model.labels[answer.index(max(answer))]
+        label = model.labels[answer.argmax()]
         if label != expected and expected in model.labels:
             wrong.append(f"{text!r} is {expected}, not {label}")
     if not wrong:

@@ -2,29 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import logging
+import random
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from tokenizers import Tokenizer
+
+from batch_inference.byte_level_bpe import ByteLevelBpe
 from batch_inference.masking import mask_handles_and_links
+from batch_inference.token_rows import Int32Array, TokenRows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+logger = logging.getLogger(__name__)
 
-@dataclass(frozen=True, slots=True)
-class EncodedText:
-    """Token ids of one text, special tokens included; `is_truncated` says that some of the text is missing."""
+PlainEncoder = Callable[[Sequence[str]], TokenRows]
+"""From whole texts to their ids, without special tokens. Any number of threads may call it at once."""
 
-    input_ids: list[int]
-    is_truncated: bool
+NUM_ODD_TEXTS = 300
+_ODD_PIECES = [
+    *"aZéßΩяعשक中の한๑①½²_-'\"…€@#&\\/()1\u2019",
+    *" \t\n\r\u00a0\u2003\u200b\u200d\ufe0f\u0301\u0085\u2028\U000e0001\x01\x7f\ufffd",
+    *(
+        "'s",
+        "'T",
+        "'ll",
+        "'re",
+        "n't",
+        "I'm",
+        "hello",
+        "Hello",
+        "HELLO",
+        "world",
+        "http",
+        "@user",
+        "www.",
+        "23",
+        "4567",
+    ),
+    *("  ", "   ", "\r\n", "😀", "👩\u200d🚀", "🇫🇷", "👍🏽", "❤\ufe0f", "!!!", "...", "$$"),
+]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EncodedTexts:
+    """What the model sees of some texts.
+
+    Attributes:
+        rows: their token ids, special tokens included.
+        num_dropped: tokens of each text that were cut off; int32, shape (texts,).
+    """
+
+    rows: TokenRows
+    num_dropped: Int32Array
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def part(self, start: int, end: int) -> EncodedTexts:
+        """Texts `start` to `end` (exclusive)."""
+        return EncodedTexts(self.rows.part(start, end), self.num_dropped[start:end])
 
 
 class TextTokenizer:
-    """A fast Hugging Face tokenizer that any number of threads may use at once.
+    """A checkpoint's tokenizer, which any number of threads may use at once.
 
-    The tokenizer's own truncation and padding are off, and never turned on: they are state of the shared Rust object,
-    and changing it while another thread encodes raises "Already borrowed".
+    A text is text whatever it spells: `<s>` or `[SEP]` in it is the characters, not a control token. For byte-level BPE
+    tiktoken does the work, if it gives the same ids as the checkpoint's own tokenizer on a few hundred odd texts.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -32,18 +82,73 @@ class TextTokenizer:
         # A checkpoint's tokenizer.json may carry the settings of its training.
         backend.no_truncation()
         backend.no_padding()
-        self._encode_batch = backend.encode_batch_fast
-        with_special = self._encode_batch(["a"], add_special_tokens=True)[0].ids
-        without = self._encode_batch(["a"], add_special_tokens=False)[0].ids
-        start = next(i for i in range(len(with_special)) if with_special[i : i + len(without)] == without)
-        self._prefix, self._suffix = with_special[:start], with_special[start + len(without) :]
+        self._prefix, self._suffix = _special_ids(backend)
+        state = _state_without_control_words(backend)
+        self._encode_plain = _by_tiktoken(state) or _by_tokenizers(state)
 
-    def encode(self, texts: Sequence[str], max_length: int) -> list[EncodedText]:
+    def encode(self, texts: Sequence[str], max_length: int) -> EncodedTexts:
         """Encode texts, each to at most `max_length` ids. Handles and links are masked first."""
-        room = max_length - len(self._prefix) - len(self._suffix)
-        masked = [mask_handles_and_links(text) for text in texts]
-        encodings = self._encode_batch(masked, add_special_tokens=False)
-        return [
-            EncodedText([*self._prefix, *ids[:room], *self._suffix], is_truncated=len(ids) > room)
-            for ids in (encoding.ids for encoding in encodings)
-        ]
+        whole = self._encode_plain([mask_handles_and_links(text) for text in texts])
+        seen = whole.cut(max_length - len(self._prefix) - len(self._suffix))
+        return EncodedTexts(seen.framed(self._prefix, self._suffix), whole.lengths - seen.lengths)
+
+
+def _special_ids(backend: Any) -> tuple[list[int], list[int]]:
+    """The ids that the tokenizer puts before and after every text."""
+    framed = backend.encode("a", add_special_tokens=True).ids
+    plain = backend.encode("a", add_special_tokens=False).ids
+    start = next(i for i in range(len(framed)) if framed[i : i + len(plain)] == plain)
+    return framed[:start], framed[start + len(plain) :]
+
+
+def _state_without_control_words(backend: Any) -> dict[str, Any]:
+    """The tokenizer's state such that no text can spell a control token.
+
+    They are found before anything else is done to a text, unless they are not among the added tokens. And where whole
+    words or pieces are looked up (all models but BPE, which merges its way up), they must not be found there either.
+    """
+    state: dict[str, Any] = json.loads(backend.to_str())
+    special = {token["content"] for token in state["added_tokens"] if token["special"]}
+    state["added_tokens"] = [token for token in state["added_tokens"] if not token["special"]]
+    state["post_processor"] = None
+    model = state["model"]
+
+    def renamed(piece: str) -> str:
+        return f"\0{piece}\0" if piece in special else piece
+
+    if model["type"] == "Unigram":
+        model["vocab"] = [[renamed(piece), score] for piece, score in model["vocab"]]
+    elif model["type"] != "BPE":
+        model["vocab"] = {renamed(piece): token_id for piece, token_id in model["vocab"].items()}
+        model["unk_token"] = renamed(model["unk_token"])
+    return state
+
+
+def _by_tokenizers(state: dict[str, Any]) -> PlainEncoder:
+    backend = Tokenizer.from_str(json.dumps(state))
+
+    def encode(texts: Sequence[str]) -> TokenRows:
+        ids = [encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)]
+        lengths = np.fromiter(map(len, ids), np.int32, len(ids))
+        return TokenRows(np.fromiter(chain.from_iterable(ids), np.int32, int(lengths.sum())), lengths)
+
+    return encode
+
+
+def _by_tiktoken(state: dict[str, Any]) -> PlainEncoder | None:
+    """tiktoken, if it knows this kind of tokenizer and agrees with tokenizers."""
+    byte_level = ByteLevelBpe.of(state)
+    if byte_level is None:
+        return None
+    odd_texts = _odd_texts()
+    expected = _by_tokenizers(state)(odd_texts).tolists()
+    for text, ids, other in zip(odd_texts, byte_level.encode(odd_texts).tolists(), expected, strict=True):
+        if ids != other:
+            logger.warning("tiktoken gives %r other ids than the model's own tokenizer, which is used instead.", text)
+            return None
+    return byte_level.encode
+
+
+def _odd_texts() -> list[str]:
+    rng = random.Random(0)
+    return ["".join(rng.choices(_ODD_PIECES, k=rng.randrange(1, 24))) for _ in range(NUM_ODD_TEXTS)]

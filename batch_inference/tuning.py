@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from batch_inference.errors import DeviceOutOfMemoryError
 from batch_inference.model import SentimentModel
 from batch_inference.planner import PassCost
+from batch_inference.token_rows import TokenRows
 
 ROW_TOKENS = 32
 """Tokens in a row of a measured pass: about a tweet."""
@@ -46,7 +47,7 @@ def measure_budgets(model: SentimentModel, budgets: Iterable[int], repeats: int)
     """
     points = []
     for budget in sorted(budgets):
-        rows = [[0] + [5] * (ROW_TOKENS - 2) + [2]] * max(1, budget // ROW_TOKENS)
+        rows = TokenRows.of([[0] + [5] * (ROW_TOKENS - 2) + [2]] * max(1, budget // ROW_TOKENS))
         try:
             model.probabilities(rows)
             pass_s = statistics.median(_timed(model, rows) for _ in range(repeats))
@@ -82,7 +83,7 @@ def _process_peak_gib() -> float:
     return peak / (1024**3 if sys.platform == "darwin" else 1024**2)
 
 
-def _timed(model: SentimentModel, rows: list[list[int]]) -> float:
+def _timed(model: SentimentModel, rows: TokenRows) -> float:
     started_at = time.perf_counter()
     model.probabilities(rows)
     return time.perf_counter() - started_at

@@ -6,7 +6,6 @@ loop over the blocks is here, once; `kernels_cpu.py` and `kernels_cuda.py` have 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from torch.nn.functional import embedding, linear
 from batch_inference.forward.kernels import Kernels, PlacedRows
 from batch_inference.forward.rows import pack
 from batch_inference.forward.weights import Affine, BlockWeights, EncoderWeights, HeadWeights
+from batch_inference.token_rows import TokenRows
 
 
 class PackedEncoder:
@@ -36,7 +36,7 @@ class PackedEncoder:
         self._norm = _Norm(weights.norm, weights.epsilon)
         self._blocks = [_Block(block, number, weights, kernels) for number, block in enumerate(weights.blocks)]
 
-    def prepare(self, rows: Sequence[Sequence[int]]) -> PlacedRows:
+    def prepare(self, rows: TokenRows) -> PlacedRows:
         """Lay rows of token ids one after the other, on the device.
 
         Raises:
@@ -79,7 +79,7 @@ class PackedClassifier:
         assert head is not None
         self._dense, self._out = (Affine(part.weight.float(), part.bias.float()) for part in (head.dense, head.out))
 
-    def prepare(self, rows: Sequence[Sequence[int]]) -> PlacedRows:
+    def prepare(self, rows: TokenRows) -> PlacedRows:
         """As `PackedEncoder.prepare`."""
         return self._encoder.prepare(rows)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+
+from batch_inference.token_rows import TokenRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +34,13 @@ class PaddedForward:
         self._device = device
         self._pad_token_id = int(model.config.pad_token_id or 0)
 
-    def prepare(self, rows: Sequence[Sequence[int]]) -> PaddedRows:
+    def prepare(self, rows: TokenRows) -> PaddedRows:
         """Pad rows to the longest, and start copying them to the device."""
-        longest = max(map(len, rows))
-        input_ids = torch.tensor([[*row, *[self._pad_token_id] * (longest - len(row))] for row in rows])
-        lengths = torch.tensor([len(row) for row in rows])
-        attention_mask = (torch.arange(longest) < lengths[:, None]).long()
-        return PaddedRows(self._to_device(input_ids), self._to_device(attention_mask))
+        is_token = np.arange(rows.lengths.max()) < rows.lengths[:, None]
+        input_ids = np.full(is_token.shape, self._pad_token_id, np.int64)
+        input_ids[is_token] = rows.input_ids
+        attention_mask = torch.from_numpy(is_token).long()
+        return PaddedRows(self._to_device(torch.from_numpy(input_ids)), self._to_device(attention_mask))
 
     def logits(self, padded: PaddedRows) -> torch.Tensor:
         """One forward pass; shape (rows, labels)."""

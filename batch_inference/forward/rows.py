@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
-from numpy.typing import NDArray
 
 from batch_inference.forward.weights import EncoderWeights
-
-Int32Array = NDArray[np.int32]
+from batch_inference.token_rows import Int32Array, TokenRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +50,13 @@ class PackedRows:
         return self.buffer[2 * self.num_tokens :]
 
 
-def pack(rows: Sequence[Sequence[int]], weights: EncoderWeights) -> PackedRows:
+def pack(rows: TokenRows, weights: EncoderWeights) -> PackedRows:
     """Lay rows of token ids one after the other; on a CPU, fastest where rows of like length are neighbours.
 
     Raises:
         IndexError: a row or an id has no embedding. On a GPU, looking it up would end the process.
     """
-    lengths = np.fromiter(map(len, rows), np.int32, len(rows))
-    return pack_flat(np.fromiter(chain.from_iterable(rows), np.int32, int(lengths.sum())), lengths, weights)
-
-
-def pack_flat(input_ids: Int32Array, lengths: Int32Array, weights: EncoderWeights) -> PackedRows:
-    """As `pack`, for ids that lie one after the other already, and the length of each row."""
+    input_ids, lengths = rows.input_ids, rows.lengths
     longest = int(lengths.max())
     if longest > weights.max_tokens:
         raise IndexError(f"a row has {longest} tokens, and the model has positions for {weights.max_tokens}")

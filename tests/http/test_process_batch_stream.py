@@ -88,7 +88,7 @@ def test_a_stream_never_fills_the_sdks_buffer(engine: Engine, num_texts: int, ba
 def test_a_failure_midway_is_the_last_line_and_is_counted(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     # The real model does not fail on texts: a pass that holds the marked one is made to.
     logits = engine.model._forward.logits
-    poison = engine.model.tokenizer.encode(["zebra"], 512)[0].input_ids[1]
+    poison = engine.model.tokenizer.encode(["zebra"], 512).rows.input_ids[1]
 
     def failing(packed: PlacedRows) -> torch.Tensor:
         if poison in packed.input_ids:

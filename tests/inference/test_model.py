@@ -15,6 +15,7 @@ from batch_inference.forward.kernels_cpu import FloatLinear, Int8Linear
 from batch_inference.forward.packed import PackedClassifier
 from batch_inference.model import SentimentModel
 from batch_inference.settings import BUNDLED_MODEL_PATH, load_settings
+from batch_inference.token_rows import TokenRows
 
 TEXTS = ["I love this!", "What a waste of money.", "The parcel came on Monday.", "word " * 600]
 
@@ -39,7 +40,11 @@ def full_size(tmp_path_factory: pytest.TempPathFactory) -> SentimentModel:
 
 
 def encode(model: SentimentModel, texts: list[str]) -> list[list[int]]:
-    return [text.input_ids for text in model.tokenizer.encode(texts, model.max_tokens)]
+    return model.tokenizer.encode(texts, model.max_tokens).rows.tolists()
+
+
+def probabilities(model: SentimentModel, rows: list[list[int]]) -> list[list[float]]:
+    return model.probabilities(TokenRows.of(rows)).tolist()
 
 
 def test_probabilities_are_those_of_the_plain_model(bundled: SentimentModel) -> None:
@@ -47,7 +52,7 @@ def test_probabilities_are_those_of_the_plain_model(bundled: SentimentModel) -> 
     # The last row spells out the pad token, which shifts the positions after it.
     rows = [*encode(bundled, TEXTS), [0, 9, plain.config.pad_token_id, 7, 2]]
     assert not bundled.is_padded
-    for row, answer in zip(rows, bundled.probabilities(rows), strict=True):
+    for row, answer in zip(rows, probabilities(bundled, rows), strict=True):
         with torch.inference_mode():
             expected = plain(input_ids=torch.tensor([row]), attention_mask=torch.ones(1, len(row))).logits
         assert answer == pytest.approx(expected.softmax(-1)[0].tolist(), abs=1e-5)
@@ -55,20 +60,20 @@ def test_probabilities_are_those_of_the_plain_model(bundled: SentimentModel) -> 
 
 def test_the_limit_comes_from_the_position_embeddings(bundled: SentimentModel, full_size: SentimentModel) -> None:
     assert bundled.max_tokens == full_size.max_tokens == 512
-    assert len(full_size.probabilities([[5] * 512])) == 1
+    assert len(probabilities(full_size, [[5] * 512])) == 1
 
 
 def test_full_size_batched_equals_alone(full_size: SentimentModel) -> None:
     rows = encode(full_size, TEXTS)
-    together = full_size.probabilities(rows)
+    together = probabilities(full_size, rows)
     for row, answer in zip(rows, together, strict=True):
-        assert full_size.probabilities([row])[0] == pytest.approx(answer, abs=1e-4)
+        assert probabilities(full_size, [row])[0] == pytest.approx(answer, abs=1e-4)
 
 
 def test_bfloat16_gives_the_same_labels(bundled: SentimentModel) -> None:
     half = SentimentModel.load(load_settings(model="bundled", device="cpu", precision="bfloat16"))
     for one, other in zip(
-        bundled.probabilities(encode(bundled, TEXTS)), half.probabilities(encode(half, TEXTS)), strict=True
+        probabilities(bundled, encode(bundled, TEXTS)), probabilities(half, encode(half, TEXTS)), strict=True
     ):
         assert one.index(max(one)) == other.index(max(other))
         assert one == pytest.approx(other, abs=0.03)
@@ -94,12 +99,12 @@ def test_numbers_that_are_not_finite_never_leave_the_model() -> None:
     broken = SentimentModel.load(load_settings(model="bundled", device="cpu", precision="float32"))
     torch.nn.init.constant_(broken._forward._out.bias, float("nan"))
     with pytest.raises(ForwardPassError, match="not finite"):
-        broken.probabilities([[0, 5, 2]])
+        probabilities(broken, [[0, 5, 2]])
 
 
 def test_a_row_that_is_too_long_is_an_error_and_not_an_answer(bundled: SentimentModel) -> None:
     with pytest.raises(ForwardPassError):
-        bundled.probabilities([[5] * 513])
+        probabilities(bundled, [[5] * 513])
 
 
 def test_out_of_device_memory_has_its_own_error(bundled: SentimentModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +114,7 @@ def test_out_of_device_memory_has_its_own_error(bundled: SentimentModel, monkeyp
 
     monkeypatch.setattr(bundled._forward, "logits", out_of_memory)
     with pytest.raises(DeviceOutOfMemoryError):
-        bundled.probabilities([[0, 5, 2]])
+        probabilities(bundled, [[0, 5, 2]])
 
 
 def test_a_lost_device_is_told_from_a_failed_pass(bundled: SentimentModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,13 +125,13 @@ def test_a_lost_device_is_told_from_a_failed_pass(bundled: SentimentModel, monke
 
     monkeypatch.setattr(bundled._forward, "logits", device_side_assert)
     with pytest.raises(DeviceLostError, match="device-side assert"):
-        bundled.probabilities([[0, 5, 2]])
+        probabilities(bundled, [[0, 5, 2]])
 
 
 def test_int8_gives_the_same_labels_and_keeps_the_first_blocks(bundled: SentimentModel) -> None:
     small = SentimentModel.load(load_settings(model="bundled", device="cpu", precision="int8"))
     for one, other in zip(
-        bundled.probabilities(encode(bundled, TEXTS)), small.probabilities(encode(small, TEXTS)), strict=True
+        probabilities(bundled, encode(bundled, TEXTS)), probabilities(small, encode(small, TEXTS)), strict=True
     ):
         assert one.index(max(one)) == other.index(max(other))
         assert one == pytest.approx(other, abs=0.1)
@@ -154,7 +159,7 @@ def test_a_model_that_cannot_be_packed_is_padded(distilbert: Path) -> None:
     assert padded.labels == ("NEGATIVE", "POSITIVE")
     plain = AutoModelForSequenceClassification.from_pretrained(distilbert, dtype=torch.float32).eval()
     rows = encode(padded, TEXTS)
-    for row, answer in zip(rows, padded.probabilities(rows), strict=True):
+    for row, answer in zip(rows, probabilities(padded, rows), strict=True):
         with torch.inference_mode():
             expected = plain(input_ids=torch.tensor([row])).logits.softmax(-1)[0].tolist()
         assert answer == pytest.approx(expected, abs=1e-5)
@@ -169,9 +174,9 @@ def test_int8_for_such_a_model_is_refused_in_one_sentence(distilbert: Path) -> N
 def test_passes_reuse_the_memory_of_earlier_ones(bundled: SentimentModel) -> None:
     rows = [[0] + [5] * 30 + [2]] * 40
     for _ in range(3):
-        bundled.probabilities(rows)
+        probabilities(bundled, rows)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(5):
-        bundled.probabilities(rows)
+        probabilities(bundled, rows)
     # A pass that gets fresh memory from the system has about 10,000 page faults.
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 5 < 3000

@@ -26,6 +26,7 @@ from batch_inference.forward.kernels_cpu import CpuKernels
 from batch_inference.forward.kernels_cuda import CudaKernels
 from batch_inference.forward.packed import PackedClassifier, PackedEncoder
 from batch_inference.settings import BUNDLED_MODEL_PATH
+from batch_inference.token_rows import TokenRows
 
 CUDA_ON_CPU = CudaKernels("cpu", attend_row_by_row)
 """A GPU's classes. Neither of its attentions has a CPU kernel, so tests bring one."""
@@ -77,7 +78,7 @@ def plain(model: Any, rows: Rows) -> torch.Tensor:
 
 @torch.inference_mode()
 def packed(classifier: PackedClassifier, rows: Rows) -> torch.Tensor:
-    return classifier.logits(classifier.prepare(rows)).softmax(-1)
+    return classifier.logits(classifier.prepare(TokenRows.of(rows))).softmax(-1)
 
 
 def test_500_rows_by_the_gpus_classes_are_those_of_transformers() -> None:
@@ -107,7 +108,7 @@ def test_every_architecture_is_as_transformers_has_it(small: Any, kernels: str) 
 def test_hidden_states_of_all_tokens_are_those_of_the_encoder(small: Any, kernels: str) -> None:
     rows = rows_of([3, 40, 17], 1000)
     encoder = PackedEncoder(small.base_model, KERNELS[kernels])
-    hidden = encoder.hidden_states(encoder.prepare(rows))
+    hidden = encoder.hidden_states(encoder.prepare(TokenRows.of(rows)))
     expected = [small.base_model(input_ids=torch.tensor([row])).last_hidden_state[0] for row in rows]
     assert torch.allclose(hidden[:60], torch.cat(expected), atol=1e-5)
 
@@ -115,7 +116,7 @@ def test_hidden_states_of_all_tokens_are_those_of_the_encoder(small: Any, kernel
 @torch.inference_mode()
 def test_rows_without_tokens_change_nothing(bundled: Any) -> None:
     classifier = PackedClassifier(bundled, CUDA_ON_CPU)
-    rows = classifier.prepare(rows_of([4, 9, 30], 1000))
+    rows = classifier.prepare(TokenRows.of(rows_of([4, 9, 30], 1000)))
     end = rows.row_starts[-1:]
     with_empty = replace(rows, row_starts=torch.cat([rows.row_starts, end, end]))
     assert torch.equal(classifier.logits(with_empty), classifier.logits(rows))
@@ -188,7 +189,7 @@ def test_autocast_costs_nothing(kernels: Kernels) -> None:
     if kernels is KERNELS["cpu"] and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         pytest.skip("oneDNN has no bfloat16 on this machine")
     encoder = PackedEncoder(small_model(RobertaConfig).to(torch.bfloat16).base_model, kernels)
-    rows = encoder.prepare(rows_of([3, 40, 17], 1000))
+    rows = encoder.prepare(TokenRows.of(rows_of([3, 40, 17], 1000)))
     calls = calls_of(encoder, rows, is_autocast=True)
     assert calls == calls_of(encoder, rows, is_autocast=False)
     assert not casts(calls)
@@ -204,7 +205,10 @@ def test_casts_would_be_seen() -> None:
 
 def test_a_block_is_seven_kernels() -> None:
     encoder = PackedEncoder(small_model(RobertaConfig).to(torch.float16).base_model, NO_ATTENTION)
-    calls = [name for name, _ in calls_of(encoder, encoder.prepare(rows_of([3, 40, 17], 1000)), is_autocast=False)]
+    calls = [
+        name
+        for name, _ in calls_of(encoder, encoder.prepare(TokenRows.of(rows_of([3, 40, 17], 1000))), is_autocast=False)
+    ]
     computing = [name for name in calls if "addmm" in name or name == "aten::layer_norm"]
     # With attention: queries, keys and values; attention; output and residual; norm; inner and GELU; outer; norm.
     assert len(computing) == 1 + 3 * 6

@@ -13,6 +13,7 @@ from transformers.models.roberta.modeling_roberta import RobertaEmbeddings
 
 from batch_inference.forward.rows import PackedRows, pack
 from batch_inference.forward.weights import Affine, EncoderWeights
+from batch_inference.token_rows import TokenRows
 
 PAD, VOCABULARY, MAX_TOKENS = 1, 50, 512
 NOTHING = Affine(torch.empty(0), torch.empty(0))
@@ -35,7 +36,7 @@ def split(packed: PackedRows) -> list[tuple[list[int], list[int]]]:
 
 @given(ROWS)
 def test_every_row_is_there_once_and_in_order(rows: list[list[int]]) -> None:
-    packed = pack(rows, ROBERTA)
+    packed = pack(TokenRows.of(rows), ROBERTA)
     assert [ids for ids, _ in split(packed)[: packed.num_rows]] == rows
     assert packed.num_rows == len(rows)
     assert packed.lengths[: len(rows)] == tuple(map(len, rows))
@@ -44,20 +45,20 @@ def test_every_row_is_there_once_and_in_order(rows: list[list[int]]) -> None:
 
 @given(ROWS)
 def test_positions_are_those_of_transformers(rows: list[list[int]]) -> None:
-    for ids, positions in split(pack(rows, ROBERTA)):
+    for ids, positions in split(pack(TokenRows.of(rows), ROBERTA)):
         expected = RobertaEmbeddings.create_position_ids_from_input_ids(torch.tensor([ids]), PAD)
         assert positions == expected[0].tolist()
 
 
 @given(ROWS)
 def test_a_bert_counts_every_token_from_nought(rows: list[list[int]]) -> None:
-    for ids, positions in split(pack(rows, BERT)):
+    for ids, positions in split(pack(TokenRows.of(rows), BERT)):
         assert positions == list(range(len(ids)))
 
 
 @given(ROWS)
 def test_the_surplus_is_rows_of_pad_tokens(rows: list[list[int]]) -> None:
-    packed = pack(rows, ROBERTA)
+    packed = pack(TokenRows.of(rows), ROBERTA)
     num_real = sum(map(len, rows))
     assert num_real <= packed.num_tokens <= num_real * 17 / 16
     assert packed.row_starts[0] == 0
@@ -70,7 +71,9 @@ def test_the_surplus_is_rows_of_pad_tokens(rows: list[list[int]]) -> None:
 
 def test_passes_have_few_sizes() -> None:
     lengths = [num for num in range(501, 2049) if num % 500]
-    sizes = {num: pack([[5] * 500] * (num // 500) + [[5] * (num % 500)], ROBERTA).num_tokens for num in lengths}
+    sizes = {
+        num: pack(TokenRows.of([[5] * 500] * (num // 500) + [[5] * (num % 500)]), ROBERTA).num_tokens for num in lengths
+    }
     assert len(set(sizes.values())) < len(lengths) / 15
     assert {size for num, size in sizes.items() if num > 1024} <= {64 * n for n in range(17, 34)}
 
@@ -84,4 +87,4 @@ def test_passes_have_few_sizes() -> None:
 )
 def test_what_has_no_embedding_never_reaches_a_device(row: list[int], problem: str) -> None:
     with pytest.raises(IndexError, match=problem):
-        pack([[0, 5, 2], row], ROBERTA)
+        pack(TokenRows.of([[0, 5, 2], row]), ROBERTA)

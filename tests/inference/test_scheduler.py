@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
+import numpy as np
 import pytest
 
 from batch_inference.errors import DeviceLostError, DeviceOutOfMemoryError, EngineStoppedError, ForwardPassError
 from batch_inference.planner import PassCost
-from batch_inference.scheduler import PASSES_BEFORE_GROWTH, PassRecord, Scheduler, TextGroup
+from batch_inference.scheduler import PASSES_BEFORE_GROWTH, Outputs, PassRecord, Scheduler, TextGroup
+from batch_inference.token_rows import TokenRows
 
-Rows = Sequence[Sequence[int]]
 POISON = 666
 WAIT_S = 30
 
@@ -25,18 +26,18 @@ class GatedModel:
         self.gate = threading.Semaphore(0)
         self.rows_that_fit = 1000
 
-    def prepare(self, rows: Rows) -> Rows:
+    def prepare(self, rows: TokenRows) -> TokenRows:
         return rows
 
-    def run(self, rows: Rows, meanwhile: Callable[[], None]) -> list[list[float]]:
-        self.passes.append([list(row) for row in rows])
+    def run(self, rows: TokenRows, meanwhile: Callable[[], None]) -> Outputs:
+        self.passes.append(rows.tolists())
         self.started.release()
         assert self.gate.acquire(timeout=WAIT_S)
         if len(rows) > self.rows_that_fit:
             raise DeviceOutOfMemoryError("too many rows")
-        if any(POISON in row for row in rows):
+        if POISON in rows.input_ids:
             raise ValueError("poison")
-        return [[float(row[0])] for row in rows]
+        return rows.input_ids[rows.starts, None].astype(np.float32)
 
     def open(self) -> None:
         for _ in range(10_000):
@@ -61,8 +62,16 @@ def scheduler(model: GatedModel, records: list[PassRecord]) -> Iterator[Schedule
     scheduler.close()
 
 
+def texts(*rows: list[int]) -> TextGroup:
+    return TextGroup(TokenRows.of(rows))
+
+
+def answers(group: TextGroup, wait_s: float = WAIT_S) -> list[list[float]]:
+    return group.future.result(wait_s).tolist()
+
+
 def group(*first_ids: int, length: int = 5) -> TextGroup:
-    return TextGroup([[first_id] * length for first_id in first_ids])
+    return texts(*([first_id] * length for first_id in first_ids))
 
 
 def occupy(scheduler: Scheduler, model: GatedModel) -> TextGroup:
@@ -75,9 +84,9 @@ def occupy(scheduler: Scheduler, model: GatedModel) -> TextGroup:
 
 def test_answers_come_back_in_the_order_of_the_texts(scheduler: Scheduler, model: GatedModel) -> None:
     model.open()
-    mixed = TextGroup([[number] * (1 + number * 7 % 20) for number in range(1, 50)])
+    mixed = texts(*([number] * (1 + number * 7 % 20) for number in range(1, 50)))
     scheduler.submit([mixed])
-    assert mixed.future.result(WAIT_S) == [[float(number)] for number in range(1, 50)]
+    assert answers(mixed) == [[float(number)] for number in range(1, 50)]
 
 
 def test_requests_that_wait_share_the_next_pass(scheduler: Scheduler, model: GatedModel) -> None:
@@ -86,7 +95,7 @@ def test_requests_that_wait_share_the_next_pass(scheduler: Scheduler, model: Gat
     for one in groups:
         scheduler.submit([one])
     model.open()
-    assert [one.future.result(WAIT_S) for one in groups] == [[[float(number)]] for number in range(1, 9)]
+    assert [answers(one) for one in groups] == [[[float(number)]] for number in range(1, 9)]
     assert [len(rows) for rows in model.passes] == [1, 8]
 
 
@@ -94,7 +103,7 @@ def test_a_lone_text_runs_at_once(scheduler: Scheduler, model: GatedModel) -> No
     model.open()
     lone = group(7)
     scheduler.submit([lone])
-    assert lone.future.result(WAIT_S) == [[7.0]]
+    assert answers(lone) == [[7.0]]
     assert len(model.passes) == 1
 
 
@@ -104,7 +113,7 @@ def test_an_unusual_length_does_not_starve(scheduler: Scheduler, model: GatedMod
     scheduler.submit([long])
     scheduler.submit([group(*range(2, 60))])
     model.open()
-    assert long.future.result(WAIT_S) == [[1.0]]
+    assert answers(long) == [[1.0]]
     assert model.passes[1] == [[1] * 90]
 
 
@@ -114,8 +123,8 @@ def test_a_cancelled_request_costs_no_pass(scheduler: Scheduler, model: GatedMod
     scheduler.submit([gone, stays])
     gone.future.cancel()
     model.open()
-    assert stays.future.result(WAIT_S) == [[4.0]]
-    assert blocker.future.result(WAIT_S) == [[0.0]]
+    assert answers(stays) == [[4.0]]
+    assert answers(blocker) == [[0.0]]
     assert model.passes == [[[0] * 5], [[4] * 5]]
     assert scheduler.num_waiting == 0
 
@@ -125,22 +134,22 @@ def test_only_the_request_at_fault_fails(scheduler: Scheduler, model: GatedModel
     good, bad, also_good = group(1, 2), group(3, POISON), group(4)
     scheduler.submit([good, bad, also_good])
     model.open()
-    assert good.future.result(WAIT_S) == [[1.0], [2.0]]
-    assert also_good.future.result(WAIT_S) == [[4.0]]
+    assert answers(good) == [[1.0], [2.0]]
+    assert answers(also_good) == [[4.0]]
     with pytest.raises(ForwardPassError):
         bad.future.result(WAIT_S)
 
 
 def test_a_failed_request_leaves_the_queue(scheduler: Scheduler, model: GatedModel) -> None:
     occupy(scheduler, model)
-    bad = TextGroup([[POISON] * 50, [1] * 5, [2] * 5])
+    bad = texts([POISON] * 50, [1] * 5, [2] * 5)
     scheduler.submit([bad])
     model.open()
     with pytest.raises(ForwardPassError):
         bad.future.result(WAIT_S)
     after = group(9)
     scheduler.submit([after])
-    assert after.future.result(WAIT_S) == [[9.0]]
+    assert answers(after) == [[9.0]]
     assert len(model.passes) == 3
 
 
@@ -151,7 +160,7 @@ def test_out_of_memory_halves_the_pass_until_it_fits(
     model.open()
     large = group(*range(1, 17))
     scheduler.submit([large])
-    assert large.future.result(WAIT_S) == [[float(number)] for number in range(1, 17)]
+    assert answers(large) == [[float(number)] for number in range(1, 17)]
     assert scheduler.max_batch_tokens < 100
     assert sum(record.num_rows for record in records) == 16
 
@@ -183,8 +192,8 @@ def test_one_text_that_does_not_fit_fails_alone(scheduler: Scheduler, model: Gat
 
 def test_a_model_that_loses_answers_is_found_out(records: list[PassRecord]) -> None:
     class Loser(GatedModel):
-        def run(self, rows: Rows, meanwhile: Callable[[], None]) -> list[list[float]]:
-            return [[0.0]]
+        def run(self, rows: TokenRows, meanwhile: Callable[[], None]) -> Outputs:
+            return np.zeros((1, 1), np.float32)
 
     scheduler = Scheduler(Loser(), PassCost(100, 32), records.append)
     pair = group(1, 2)
@@ -208,7 +217,7 @@ def test_a_fault_in_bookkeeping_reaches_the_waiter_and_the_worker_lives(model: G
     with pytest.raises(ForwardPassError):
         first.future.result(WAIT_S)
     scheduler.submit([second])
-    assert second.future.result(WAIT_S) == [[2.0]]
+    assert answers(second) == [[2.0]]
     scheduler.close()
 
 
@@ -218,15 +227,15 @@ def test_closing_answers_what_waits_and_refuses_the_rest(scheduler: Scheduler, m
     scheduler.submit([queued])
     model.open()
     scheduler.close()
-    assert blocker.future.result(0) == [[0.0]]
-    assert queued.future.result(0) == [[1.0]]
+    assert answers(blocker, 0) == [[0.0]]
+    assert answers(queued, 0) == [[1.0]]
     with pytest.raises(EngineStoppedError):
         scheduler.submit([group(2)])
 
 
 def test_usage_counts_the_passes_that_held_a_text(scheduler: Scheduler, model: GatedModel) -> None:
     model.open()
-    uneven = TextGroup([[1] * 10, [2] * 9, [3] * 90])
+    uneven = texts([1] * 10, [2] * 9, [3] * 90)
     scheduler.submit([uneven])
     uneven.future.result(WAIT_S)
     assert uneven.usage.num_passes == 2
@@ -238,7 +247,7 @@ def test_usage_counts_the_passes_that_held_a_text(scheduler: Scheduler, model: G
 class DeviceAtWork(GatedModel):
     """A device that works by itself, as a GPU does: the host is free while the gate is closed."""
 
-    def run(self, rows: Rows, meanwhile: Callable[[], None]) -> list[list[float]]:
+    def run(self, rows: TokenRows, meanwhile: Callable[[], None]) -> Outputs:
         meanwhile()
         return super().run(rows, meanwhile)
 
@@ -251,15 +260,15 @@ def test_the_next_pass_is_prepared_while_the_device_works(fails: bool, records: 
     groups = [group(1, POISON) if fails else group(1), group(2)]
     scheduler.submit(groups)
     device.open()
-    assert groups[1].future.result(WAIT_S) == [[2.0]]
+    assert answers(groups[1]) == [[2.0]]
     third = group(3)
     scheduler.submit([third])
-    assert third.future.result(WAIT_S) == [[3.0]]
+    assert answers(third) == [[3.0]]
     if fails:
         with pytest.raises(ForwardPassError):
             groups[0].future.result(WAIT_S)
     else:
-        assert groups[0].future.result(WAIT_S) == [[1.0]]
+        assert answers(groups[0]) == [[1.0]]
     scheduler.close()
     assert scheduler.num_waiting == 0
 
@@ -269,8 +278,8 @@ def test_a_failure_to_prepare_is_a_failure_of_the_pass(
     device_type: type[GatedModel], records: list[PassRecord]
 ) -> None:
     class Unprepared(device_type):  # type: ignore[misc, valid-type]
-        def prepare(self, rows: Rows) -> Rows:
-            if any(POISON in row for row in rows):
+        def prepare(self, rows: TokenRows) -> TokenRows:
+            if POISON in rows.input_ids:
                 raise ValueError("cannot be padded")
             return rows
 
@@ -280,16 +289,16 @@ def test_a_failure_to_prepare_is_a_failure_of_the_pass(
     bad, good = group(POISON), group(1)
     scheduler.submit([bad, good])
     device.open()
-    assert good.future.result(WAIT_S) == [[1.0]]
+    assert answers(good) == [[1.0]]
     with pytest.raises(ForwardPassError):
         bad.future.result(WAIT_S)
     scheduler.close()
 
 
 def test_a_group_without_texts_is_answered(scheduler: Scheduler) -> None:
-    empty = TextGroup([])
+    empty = texts()
     scheduler.submit([empty])
-    assert empty.future.result(0) == []
+    assert answers(empty, 0) == []
 
 
 def test_a_pass_prepared_ahead_is_answered_on_closing(records: list[PassRecord]) -> None:
@@ -300,14 +309,14 @@ def test_a_pass_prepared_ahead_is_answered_on_closing(records: list[PassRecord])
     scheduler.submit([last])
     device.open()
     scheduler.close()
-    assert last.future.result(0) == [[4.0]]
+    assert answers(last, 0) == [[4.0]]
     assert sum(record.num_rows for record in records) == 4
 
 
 def test_a_lost_device_fails_every_waiter_and_ends_the_scheduler() -> None:
     # A poisoned CUDA context cannot be had here: the error is the one that the model raises for it.
     class Lost(DeviceAtWork):
-        def run(self, rows: Rows, meanwhile: Callable[[], None]) -> list[list[float]]:
+        def run(self, rows: TokenRows, meanwhile: Callable[[], None]) -> Outputs:
             super().run(rows, meanwhile)
             raise DeviceLostError("cuda:0 answers nothing any more")
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from batch_inference.engine import Engine
 from batch_inference.errors import DeviceOutOfMemoryError
+from batch_inference.token_rows import TokenRows
 from batch_inference.tuning import BudgetPoint, measure_budgets, pick_cost
 
 
@@ -42,7 +45,7 @@ def test_measuring_stops_where_memory_ends(engine: Engine, monkeypatch: pytest.M
     # A GPU's out-of-memory cannot be had here: passes of more than two rows are made to raise it.
     forward = engine.model.probabilities
 
-    def small_memory(rows: list[list[int]]) -> list[list[float]]:
+    def small_memory(rows: TokenRows) -> NDArray[np.float32]:
         if len(rows) > 2:
             raise DeviceOutOfMemoryError("too large")
         return forward(rows)
