@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,6 +15,8 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -32,6 +36,7 @@ class LocalChute:
     bundled_model: Callable[[], str]
     path: str
     body: str
+    hint: str = "Try:"
 
 
 def _random_generator() -> str:
@@ -47,6 +52,7 @@ CHUTES = {
         lambda: BUNDLED_MODEL,
         "/process-batch",
         '{"texts": ["I love this!", "What a waste of money.", "The parcel came on Monday."]}',
+        "Open it in a browser, or try:",
     ),
     "batch_generator": LocalChute(
         GeneratorSettings, _random_generator, "/generate-batch", '{"prompts": ["Hello"], "max_new_tokens": 16}'
@@ -63,16 +69,58 @@ def server_command(chute: str, port: int) -> list[str]:
     ]  # fmt: skip
 
 
+class PortTakenError(Exception):
+    """Another process listens where the service or its log server should."""
+
+
+def check_port(port: int, purpose: str) -> None:
+    """Make sure that nobody listens on a port yet.
+
+    Raises:
+        PortTakenError: somebody does, or the port is not one that this user may listen on.
+    """
+    with socket.socket() as probe:
+        # As servers set it: a port that was in use a moment ago is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "there is no such port"
+            raise PortTakenError(
+                f"Port {port} is not free for {purpose} ({reason}): "
+                "stop what uses it, or choose another with `make run PORT=...`."
+            ) from None
+
+
 def wait_until_ready(server: subprocess.Popen[bytes], port: int) -> bool:
-    """Whether the service answered before the server ended or `START_TIMEOUT_S` passed."""
+    """Whether the service answered before the server ended or `START_TIMEOUT_S` passed.
+
+    Raises:
+        PortTakenError: another process answers there; it took the port while the model was being loaded.
+    """
     deadline = time.monotonic() + START_TIMEOUT_S
     while server.poll() is None and time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/batch-stats", timeout=5):
-                return True
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
+        if _answers(port):
+            if not _listens(server, port):
+                raise PortTakenError(f"Port {port} was taken by another process meanwhile; stop it and try again.")
+            return True
+        time.sleep(0.2)
     return False
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/batch-stats", timeout=5):
+            return True
+    except urllib.error.HTTPError:
+        return True
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def _listens(server: subprocess.Popen[bytes], port: int) -> bool:
+    connections = psutil.Process(server.pid).net_connections("tcp")
+    return any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in connections)
 
 
 def main() -> int:
@@ -82,11 +130,13 @@ def main() -> int:
     parser.add_argument("--model", default="bundled", help="hub id, folder, or 'bundled': one that needs no network")
     args = parser.parse_args()
     chute = CHUTES[args.chute]
-    model = chute.bundled_model() if args.model == "bundled" else args.model
-    os.environ[f"{chute.settings.env_prefix()}MODEL"] = model
     try:
+        check_port(args.port, "the service")
+        check_port(args.port + 1, "the SDK's log server, which takes the port after the service's")
+        model = chute.bundled_model() if args.model == "bundled" else args.model
+        os.environ[f"{chute.settings.env_prefix()}MODEL"] = model
         load_settings(chute.settings)
-    except SettingsError as error:
+    except (SettingsError, PortTakenError) as error:
         print(error, file=sys.stderr)
         return 1
 
@@ -103,7 +153,7 @@ def main() -> int:
     try:
         if wait_until_ready(server, args.port):
             print(
-                f"\nReady at http://127.0.0.1:{args.port} with the model {model!r}. Stop with Ctrl-C. Try:\n\n"
+                f"\nReady at http://127.0.0.1:{args.port} with the model {model!r}. Stop with Ctrl-C. {chute.hint}\n\n"
                 f"  curl http://127.0.0.1:{args.port}{chute.path} -H 'Content-Type: application/json' \\\n"
                 f"    -d '{chute.body}'\n",
                 flush=True,
@@ -111,6 +161,11 @@ def main() -> int:
         else:
             server.terminate()
         return server.wait()
+    except PortTakenError as error:
+        server.kill()
+        server.wait()
+        print(error, file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         server.terminate()
         return server.wait()

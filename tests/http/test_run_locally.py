@@ -1,0 +1,101 @@
+"""`make run` says in one sentence that a port is taken, and calls itself ready only if its own process answers."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import psutil
+import pytest
+
+from tests.conftest import ROOT
+
+
+@contextmanager
+def somebody_else(port: int) -> Iterator[int]:
+    """Another HTTP server, which answers everything with a 200."""
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", port), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+def free_pair() -> int:
+    """A port that is free, as is the next."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port: int = first.getsockname()[1]
+            try:
+                second.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return port
+
+
+def start(port: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "tools/run_locally.py", "--port", str(port)]
+    return subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | {"PYTHONUNBUFFERED": "1"}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("offset", "purpose"), [(0, "the service"), (1, "the SDK's log server")])
+def test_a_taken_port_is_told_in_one_sentence_before_anything_loads(offset: int, purpose: str) -> None:
+    port = free_pair()
+    with somebody_else(port + offset):
+        process = start(port)
+        output, errors = process.communicate(timeout=120)
+    assert (process.returncode, output) == (1, "")
+    assert errors.startswith(f"Port {port + offset} is not free for {purpose}")
+    assert errors.count("\n") == 1
+
+
+def test_ready_is_said_when_the_service_answers_and_ctrl_c_ends_it() -> None:
+    port = free_pair()
+    process = start(port)
+    assert process.stdout is not None
+    try:
+        for line in process.stdout:
+            if line.startswith("Ready"):
+                break
+        assert line.startswith(f"Ready at http://127.0.0.1:{port} with the model 'bundled'")
+        assert httpx.get(f"http://127.0.0.1:{port}/batch-stats").json()["model"] == "bundled"
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+def test_another_process_that_takes_the_port_meanwhile_is_not_called_ready() -> None:
+    port = free_pair()
+    process = start(port)
+    # The port is looked at before the SDK is loaded, which takes seconds: here it is gone by then.
+    while not psutil.Process(process.pid).children():
+        assert process.poll() is None
+        time.sleep(0.05)
+    with somebody_else(port):
+        output, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "Ready" not in output
+    assert f"Port {port} was taken by another process meanwhile; stop it and try again." in errors
+    assert "Traceback" not in errors
