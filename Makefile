@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/.installed
 
 REQUESTS ?= 50000
 
-.PHONY: run test fuzz rehearse check-pins check format bench tune clean
+.PHONY: run test fuzz rehearse check-pins check format openapi bench tune clean
 
 run: $(INSTALLED)
 	@$(BIN)/python tools/run_locally.py --chute $(CHUTE) --port $(PORT) --model $(MODEL)
@@ -50,6 +50,10 @@ bench: $(INSTALLED)
 tune: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	BATCH_PROCESSOR_MODEL=$(MODEL) $(BIN)/python tools/tune.py --plot bench/plots/tune.svg
+
+# After a change of the wire: a test holds this file against what is served.
+openapi: $(INSTALLED)
+	$(BIN)/python tools/write_openapi.py docs/openapi.json
 
 $(INSTALLED): pyproject.toml client/pyproject.toml requirements.txt constraints.txt
 	$(PYTHON) -m venv $(VENV)

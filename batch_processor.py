@@ -15,6 +15,8 @@ from starlette.responses import Response
 
 from batch_http.answers import batch_result, batch_stats, json_response, label_scores, single_result, valid_texts
 from batch_http.callers import CallerMiddleware, OpenAnswers, when_caller_leaves
+from batch_http.dev_pages import add_dev_pages, is_dev_mode
+from batch_http.endpoints import JSON_LINES, document
 from batch_http.errors import errors_as_http, tell_errors
 from batch_http.hypercorn_mends import mend_hypercorn
 from batch_http.isolation import IsolationMiddleware, put_outside
@@ -24,7 +26,7 @@ from batch_http.stream import stream_batch
 from batch_inference.engine import Engine
 from batch_inference.errors import SettingsError
 from batch_inference.settings import load_settings
-from image import build_image
+from image import VERSION, build_image
 from schemas import (
     DEFAULT_MAX_LENGTH,
     BatchRequest,
@@ -71,6 +73,9 @@ chute = Chute(
     ),
     concurrency=settings.concurrency,
     max_instances=settings.max_instances,
+    # FastAPI's own pages take their scripts from a network.
+    docs_url=None,
+    redoc_url=None,
     scaling_threshold=settings.scaling_threshold,
     shutdown_after_seconds=settings.shutdown_after_seconds,
     tee=settings.tee,
@@ -78,13 +83,15 @@ chute = Chute(
 open_answers = OpenAnswers()
 chute.add_middleware(CallerMiddleware, open_answers=open_answers)
 tell_errors(chute)
+chute.openapi = partial(document, VERSION)
+if is_dev_mode():
+    add_dev_pages(chute)
 put_outside(chute, IsolationMiddleware)
 
 # Given a model class, the SDK would validate by itself and answer a bare 400, or a 500: hence schemas as dicts.
 BATCH_SCHEMA = SchemaExtractor.get_minimal_schema(BatchRequest)
 SINGLE_SCHEMA = SchemaExtractor.get_minimal_schema(SingleRequest)
 TEXT_CLASSIFICATION_SCHEMA = SchemaExtractor.get_minimal_schema(TextClassificationRequest)
-JSON_LINES = "application/x-ndjson"
 
 # The SDK leaves the body out where it is empty or falsy, so every cord has a default for it. Cords are plain functions:
 # each call has a thread of its own either way, and for a coroutine the SDK would make an event loop a call as well.

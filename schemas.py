@@ -51,7 +51,11 @@ def _clean_text(text: str) -> str:
     return stripped
 
 
-Text = Annotated[StrictStr, AfterValidator(_clean_text)]
+Text = Annotated[
+    StrictStr,
+    AfterValidator(_clean_text),
+    Field(description=f"1 to {MAX_TEXT_CHARACTERS:,} characters, white space around it not counted"),
+]
 MaxLength = Annotated[int, Field(strict=True, ge=50, le=1024, description="Tokens of a text the model may see")]
 ReturnAllScores = Annotated[StrictBool, Field(description="Add every label's probability to each result")]
 
@@ -345,6 +349,30 @@ class Problem(BaseModel):
     loc: list[str | int]
     msg: str
     type: str
+
+
+class Refusal(BaseModel):
+    """Answer with status 400."""
+
+    detail: list[Problem]
+
+
+class Unavailable(BaseModel):
+    """Answer with status 429 or 500: a sentence."""
+
+    detail: str
+
+
+class RefusalInOneSentence(Refusal):
+    """Answer of `POST /text-classification` with status 400; `error` has all problems' sentences."""
+
+    error: str
+
+
+class UnavailableInOneSentence(Unavailable):
+    """Answer of `POST /text-classification` with status 429 or 500."""
+
+    error: str
 
 
 class InvalidRequest(ValueError):

@@ -78,8 +78,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def client(server: Server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, timeout=60) as client:
+    """Calls the server; every answer is held against `docs/openapi.json`."""
+    with httpx.Client(base_url=server.url, timeout=60, event_hooks={"response": [_check_described]}) as client:
         yield client
+
+
+def _check_described(response: httpx.Response) -> None:
+    from tests.http.contract import check_answer
+
+    # Reading a stream to its end here would hide when its lines come.
+    if response.status_code != 200 or not response.request.url.path.endswith("-stream"):
+        response.read()
+        check_answer(response)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from batch_http.stream import MAX_WRITES, stream_batch
 from batch_inference.engine import Engine
 from batch_inference.forward.kernels import PlacedRows
 from schemas import BatchRequest
+from tests.http.contract import check_line
 
 
 def lines_of(client: httpx.Client, request: dict[str, Any]) -> list[dict[str, Any]]:
@@ -23,7 +24,10 @@ def lines_of(client: httpx.Client, request: dict[str, Any]) -> list[dict[str, An
     assert body.endswith(b"\n")
     lines = body.splitlines(keepends=True)
     assert all(len(line) < 64 * 1024 for line in lines)
-    return [json.loads(line) for line in lines]
+    events = [json.loads(line) for line in lines]
+    for event in events:
+        check_line(event)
+    return events
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 16, 32])

@@ -1,0 +1,206 @@
+"""What `batch_processor.py` serves, described for people and for generators of clients."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from batch_http.openapi import Answer, Endpoint, openapi_document
+from schemas import (
+    BatchCompleteEvent,
+    BatchRequest,
+    BatchResult,
+    BatchStats,
+    CompletedEvent,
+    ErrorEvent,
+    FailedSingle,
+    LabelScore,
+    ProcessingBatchEvent,
+    Refusal,
+    RefusalInOneSentence,
+    SingleRequest,
+    SingleResult,
+    StartedEvent,
+    TextClassificationRequest,
+    Unavailable,
+    UnavailableInOneSentence,
+)
+
+JSON_LINES: Final = "application/x-ndjson"
+
+DESCRIPTION: Final = (
+    "Classifies the sentiment of 1 to 100 texts per request. Through the platform, a stream has the media type "
+    "`text/event-stream`, the problems of a 400 arrive as text inside `detail`, and a 429 has the platform's words."
+)
+
+_TEXTS: Final = ["I love this!", "What a waste of money."]
+_LOVE: Final[dict[str, Any]] = {
+    "text": "I love this!",
+    "sentiment": "POSITIVE",
+    "confidence": 0.9496968984603882,
+    "token_count": 6,
+    "processing_order": 0,
+    "truncated": False,
+}
+_BLANK: Final = {
+    "processing_order": 1,
+    "error": {"code": "blank_text", "message": "texts[1] is blank; remove it or send some text"},
+}
+_BLANK_PROBLEM: Final = {
+    "loc": ["texts", 1],
+    "msg": "texts[1] is blank; remove it or send some text",
+    "type": "blank_text",
+}
+_BATCH_EXAMPLES: Final = {
+    "texts": {"texts": _TEXTS},
+    "every option": {
+        "texts": [*_TEXTS, " "],
+        "max_length": 128,
+        "batch_size": 1,
+        "return_all_scores": True,
+        "on_invalid_text": "report",
+    },
+}
+
+_FULL: Final = "the queue is full: this request has 900 tokens, 524000 of 524288 are taken; try again in 2 s"
+_FAILED: Final = "the model failed on this request; the log says why"
+_RETRY_AFTER: Final = {"Retry-After": "Seconds after which a place is likely"}
+_ERRORS: Final = {
+    400: Answer("The request breaks a rule; every problem is named", [Refusal], {"detail": [_BLANK_PROBLEM]}),
+    429: Answer(
+        "The queue is full, or the instance is shutting down", [Unavailable], {"detail": _FULL}, headers=_RETRY_AFTER
+    ),
+    500: Answer("The model failed, or the instance lost its GPU", [Unavailable], {"detail": _FAILED}),
+}
+_INPUT_PROBLEM: Final = {
+    "loc": ["inputs", 0],
+    "msg": "inputs[0] is blank; remove it or send some text",
+    "type": "blank_text",
+}
+_ERRORS_IN_ONE_SENTENCE: Final = {
+    400: Answer(
+        "The request breaks a rule; every problem is named, and all in one sentence under `error`",
+        [RefusalInOneSentence],
+        {"detail": [_INPUT_PROBLEM], "error": _INPUT_PROBLEM["msg"]},
+    ),
+    429: Answer(
+        "The queue is full, or the instance is shutting down",
+        [UnavailableInOneSentence],
+        {"detail": _FULL, "error": _FULL},
+        headers=_RETRY_AFTER,
+    ),
+    500: Answer(
+        "The model failed, or the instance lost its GPU",
+        [UnavailableInOneSentence],
+        {"detail": _FAILED, "error": _FAILED},
+    ),
+}
+
+ENDPOINTS: Final = [
+    Endpoint(
+        "post",
+        "/process-batch",
+        "process_batch",
+        "Classify 1 to 100 texts",
+        "One JSON answer, results in input order.",
+        request=BatchRequest,
+        examples=_BATCH_EXAMPLES,
+        answers={
+            200: Answer(
+                "Every text's result",
+                [BatchResult],
+                {
+                    "results": [_LOVE, _BLANK],
+                    "total_texts": 2,
+                    "processing_time": 0.0154,
+                    "average_time_per_text": 0.0077,
+                    "batch_info": {
+                        "requested_batch_size": 16,
+                        "actual_batches_used": 1,
+                        "max_length": 512,
+                        "device": "cuda:0",
+                        "model": "cardiffnlp/twitter-roberta-base-sentiment-latest",
+                        "precision": "float16",
+                    },
+                    "performance_metrics": {
+                        "texts_per_second": 129.9,
+                        "gpu_memory_used": 0.24,
+                        "total_tokens_processed": 6,
+                        "queue_time": 0.0004,
+                        "inference_time": 0.0143,
+                        "padding_ratio": 0.0,
+                    },
+                },
+            ),
+            **_ERRORS,
+        },
+    ),
+    Endpoint(
+        "post",
+        "/process-batch-stream",
+        "process_batch_stream",
+        "Classify 1 to 100 texts, with progress",
+        "JSON lines, each under 64 KiB, in at most 60 writes. A line that would be longer has `null` for each `text`.",
+        request=BatchRequest,
+        examples=_BATCH_EXAMPLES,
+        answers={
+            200: Answer(
+                "Progress, and results as they come; each line is one event",
+                [StartedEvent, ProcessingBatchEvent, BatchCompleteEvent, CompletedEvent, ErrorEvent],
+                '{"status":"started","total_texts":2,"batch_size":16,"estimated_batches":1}\n'
+                '{"status":"processing_batch","batch_number":1,"batch_size":2,"progress":1.0}\n',
+                media_type=JSON_LINES,
+            ),
+            **_ERRORS,
+        },
+    ),
+    Endpoint(
+        "post",
+        "/analyze-single",
+        "analyze_single",
+        "Classify one text",
+        "One result, as in a batch.",
+        request=SingleRequest,
+        examples={
+            "a text": {"text": "I love this!"},
+            "every option": {"text": "I love this!", "max_length": 128, "return_all_scores": True},
+        },
+        answers={
+            200: Answer("The text's result", [SingleResult, FailedSingle], _LOVE | {"processing_time": 0.0113}),
+            **_ERRORS,
+        },
+    ),
+    Endpoint(
+        "post",
+        "/text-classification",
+        "text_classification",
+        "Classify texts for Hugging Face's clients",
+        "What `huggingface_hub.InferenceClient.text_classification` and `@huggingface/inference` send and expect.",
+        request=TextClassificationRequest,
+        examples={
+            "a text": {"inputs": "I love this!"},
+            "every option": {"inputs": _TEXTS, "parameters": {"top_k": 2, "function_to_apply": "softmax"}},
+        },
+        answers={
+            200: Answer(
+                "Per text its labels, best first",
+                [LabelScore],
+                [[{"label": "POSITIVE", "score": 0.9497}, {"label": "NEGATIVE", "score": 0.0342}]],
+                is_list_of_lists=True,
+            ),
+            **_ERRORS_IN_ONE_SENTENCE,
+        },
+    ),
+    Endpoint(
+        "get",
+        "/batch-stats",
+        "get_batch_stats",
+        "What the instance has done and is doing",
+        "Counted since it started, unless said otherwise.",
+        answers={200: Answer("The figures", [BatchStats])},
+    ),
+]
+
+
+def document(version: str) -> dict[str, Any]:
+    """The service's OpenAPI document."""
+    return openapi_document("batch-processor", version, DESCRIPTION, ENDPOINTS)

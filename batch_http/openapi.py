@@ -1,0 +1,128 @@
+"""The OpenAPI document of a chute, from its table of endpoints: the SDK's routes say nothing of bodies and answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+OPENAPI_VERSION = "3.1.0"
+_REFERENCE = "#/components/schemas/{model}"
+
+JSON = "application/json"
+
+SERVERS = [
+    {"url": "/", "description": "Where this document came from"},
+    {
+        "url": "https://{slug}.chutes.ai",
+        "description": "A deployed chute; wants an API key",
+        "variables": {"slug": {"default": "myuser-batch-processor", "description": "USERNAME-CHUTE_NAME"}},
+    },
+]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an endpoint answers with one status.
+
+    Attributes:
+        description: when it does.
+        models: the answer is one of these. Of a stream: each line is.
+        example: one such answer; of a stream, some lines. None shows none.
+        media_type: of the answer.
+        is_list_of_lists: the answer is a list of lists of the model instead.
+        headers: that come along, each with its description.
+    """
+
+    description: str
+    models: Sequence[type[BaseModel]]
+    example: Any = None
+    media_type: str = JSON
+    is_list_of_lists: bool = False
+    headers: dict[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One endpoint: `name` is the function of its cord.
+
+    Attributes:
+        examples: bodies that show what can be asked, by name.
+        answers: by status.
+    """
+
+    method: Literal["get", "post"]
+    path: str
+    name: str
+    summary: str
+    description: str
+    answers: dict[int, Answer]
+    request: type[BaseModel] | None = None
+    examples: dict[str, Any] | None = None
+
+
+def openapi_document(title: str, version: str, description: str, endpoints: Sequence[Endpoint]) -> dict[str, Any]:
+    """The document, ready to be written as JSON."""
+    used: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {}
+    for endpoint in endpoints:
+        if endpoint.request:
+            used[endpoint.request, "validation"] = None
+        for answer in endpoint.answers.values():
+            used.update(dict.fromkeys((model, "serialization") for model in answer.models))
+    _, definitions = models_json_schema(list(used), ref_template=_REFERENCE)
+    schemas: dict[str, Any] = definitions["$defs"]
+    paths: dict[str, Any] = {}
+    for endpoint in endpoints:
+        paths.setdefault(endpoint.path, {})[endpoint.method] = _operation(endpoint)
+    named = json.dumps([schemas, paths])
+    return {
+        "openapi": OPENAPI_VERSION,
+        "info": {"title": title, "version": version, "description": description},
+        "servers": SERVERS,
+        "security": [{}, {"api_key": []}],
+        "paths": paths,
+        "components": {
+            "schemas": {name: schemas[name] for name in schemas if f'"{_REFERENCE.format(model=name)}"' in named},
+            "securitySchemes": {"api_key": {"type": "http", "scheme": "bearer", "description": "Of chutes.ai"}},
+        },
+    }
+
+
+def _operation(endpoint: Endpoint) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": endpoint.name,
+        "summary": endpoint.summary,
+        "description": endpoint.description,
+    }
+    if endpoint.request:
+        examples = {name: {"value": value} for name, value in (endpoint.examples or {}).items()}
+        content = {"schema": _reference(endpoint.request), "examples": examples}
+        operation["requestBody"] = {"required": True, "content": {JSON: content}}
+    operation["responses"] = {str(status): _response(answer) for status, answer in endpoint.answers.items()}
+    return operation
+
+
+def _response(answer: Answer) -> dict[str, Any]:
+    schema = _one_of(answer.models)
+    if answer.is_list_of_lists:
+        schema = {"type": "array", "items": {"type": "array", "items": schema}}
+    content = {"schema": schema} | ({} if answer.example is None else {"example": answer.example})
+    response: dict[str, Any] = {"description": answer.description, "content": {answer.media_type: content}}
+    if answer.headers:
+        response["headers"] = {
+            name: {"description": description, "schema": {"type": "integer"}}
+            for name, description in answer.headers.items()
+        }
+    return response
+
+
+def _one_of(models: Sequence[type[BaseModel]]) -> dict[str, Any]:
+    return _reference(models[0]) if len(models) == 1 else {"oneOf": [_reference(model) for model in models]}
+
+
+def _reference(model: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": _REFERENCE.format(model=model.__name__)}
