@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -17,12 +16,9 @@ from batch_generation.generator import Generator
 from batch_generation.settings import GeneratorSettings
 from batch_generation.wire import GenerateRequest, GenerateResult, GeneratorStats
 from batch_http.answers import json_response
-from batch_http.callers import CallerMiddleware, OpenAnswers
-from batch_http.errors import errors_as_http, tell_errors
-from batch_http.http2 import mend_http2
-from batch_http.isolation import IsolationMiddleware, put_outside
-from batch_http.sdk_log import quieten_sdk_log
-from batch_http.shutdown import drain_on_sigterm, exit_after_device_lost
+from batch_http.errors import errors_as_http
+from batch_http.front import install_front
+from batch_http.shutdown import exit_after_device_lost
 from batch_inference.errors import SettingsError
 from batch_inference.settings import load_settings
 from image import build_image
@@ -66,10 +62,7 @@ chute = Chute(
     shutdown_after_seconds=settings.shutdown_after_seconds,
     tee=settings.tee,
 )
-open_answers = OpenAnswers()
-chute.add_middleware(CallerMiddleware, open_answers=open_answers)
-tell_errors(chute)
-put_outside(chute, IsolationMiddleware)
+install_front(chute)
 
 # As in `batch_processor.py`: the SDK must not validate by itself, and leaves an empty body out.
 GENERATE_SCHEMA = SchemaExtractor.get_minimal_schema(GenerateRequest)
@@ -79,12 +72,7 @@ Body = dict[str, Any] | None
 @chute.on_startup()
 async def load_generator(self: Any) -> None:
     """Load the model and run it once: after start-up the instance has no network."""
-    quieten_sdk_log()
-    mend_http2()
     self.engine = Generator.start(settings, exit_after_device_lost)
-    drain_on_sigterm(self.engine, open_answers)
-    gc.collect()
-    gc.freeze()
 
 
 @chute.cord(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 import time
 from collections.abc import Iterator
@@ -14,14 +13,12 @@ from chutes.util.schema import SchemaExtractor
 from starlette.responses import Response
 
 from batch_http.answers import batch_result, batch_stats, json_response, label_scores, single_result, valid_texts
-from batch_http.callers import CallerMiddleware, OpenAnswers, when_caller_leaves
+from batch_http.callers import when_caller_leaves
 from batch_http.dev_pages import add_dev_pages, is_dev_mode
 from batch_http.endpoints import JSON_LINES, document
-from batch_http.errors import errors_as_http, tell_errors
-from batch_http.hypercorn_mends import mend_hypercorn
-from batch_http.isolation import IsolationMiddleware, put_outside
-from batch_http.sdk_log import quieten_sdk_log
-from batch_http.shutdown import drain_on_sigterm, exit_after_device_lost
+from batch_http.errors import errors_as_http
+from batch_http.front import install_front
+from batch_http.shutdown import exit_after_device_lost
 from batch_http.stream import stream_batch
 from batch_inference.engine import Engine
 from batch_inference.errors import SettingsError
@@ -80,13 +77,10 @@ chute = Chute(
     shutdown_after_seconds=settings.shutdown_after_seconds,
     tee=settings.tee,
 )
-open_answers = OpenAnswers()
-chute.add_middleware(CallerMiddleware, open_answers=open_answers)
-tell_errors(chute)
+install_front(chute)
 chute.openapi = partial(document, VERSION)
 if is_dev_mode():
     add_dev_pages(chute)
-put_outside(chute, IsolationMiddleware)
 
 # Given a model class, the SDK would validate by itself and answer a bare 400, or a 500: hence schemas as dicts.
 BATCH_SCHEMA = SchemaExtractor.get_minimal_schema(BatchRequest)
@@ -101,13 +95,7 @@ Body = dict[str, Any] | None
 @chute.on_startup()
 async def load_engine(self: Any) -> None:
     """Load the model and run it once: after start-up the instance has no network."""
-    quieten_sdk_log()
-    mend_hypercorn()
     self.engine = Engine.start(settings, exit_after_device_lost)
-    drain_on_sigterm(self.engine, open_answers)
-    # What is loaded by now stays. Looking through it for garbage would stop every answer for a quarter of a second.
-    gc.collect()
-    gc.freeze()
 
 
 @chute.cord(

@@ -9,6 +9,11 @@ from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from batch_http.errors import refusal_response
+from batch_http.refusals import INVALID_REQUEST
+from batch_http.sdk_decoding import refusal_in
+from batch_http.served_engine import count_error
+
 
 class CallerBody(dict[str, Any]):
     """A decoded request body that also knows when its caller stops waiting for the answer."""
@@ -58,22 +63,23 @@ class CallerMiddleware:
     a cord from here, so the news travels on it.
     """
 
-    def __init__(self, app: ASGIApp, open_answers: OpenAnswers) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._open_answers = open_answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        state = scope.setdefault("state", {})
+        state = scope["state"]
         body = state.get("decrypted")
+        if refusal := refusal_in(body):
+            count_error(scope["app"], INVALID_REQUEST)
+            await refusal_response(scope, refusal)(scope, receive, send)
+            return
         if isinstance(body, dict) and body:
             state["decrypted"] = body = CallerBody(body)
-        self._open_answers.opened()
         try:
             await self._app(scope, receive, send)
         finally:
-            self._open_answers.closed()
             if isinstance(body, CallerBody):
                 body.left.set_result(None)

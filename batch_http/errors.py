@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import traceback
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
@@ -12,7 +13,10 @@ from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
+from starlette.types import Scope
 
+from batch_http.refusals import INVALID_REQUEST, Refused
+from batch_http.served_engine import count_error
 from batch_inference.errors import DeviceLostError, EngineStoppedError, ForwardPassError, QueueFullError
 from batch_inference.stats import Stats
 from schemas import InvalidRequest
@@ -24,6 +28,8 @@ CLIENT_CLOSED_REQUEST = 499
 
 HUGGING_FACE_PATHS = {"/text-classification", "/text_classification"}
 """The public and the internal one. Hugging Face's clients show their users what is under `error`, and nothing else."""
+
+_REPORTED = "batch_http.error_reported"
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ def report_on(error: Exception) -> ErrorReport:
     """The report on an error. An unexpected one is logged and gets a fixed message."""
     match error:
         case InvalidRequest():
-            return ErrorReport("invalid_request", 400, [problem.model_dump() for problem in error.problems])
+            return ErrorReport(INVALID_REQUEST, 400, [problem.model_dump() for problem in error.problems])
         case QueueFullError():
             return ErrorReport("queue_full", 429, str(error), {"Retry-After": str(error.retry_after_s)})
         case EngineStoppedError():
@@ -54,7 +60,9 @@ def report_on(error: Exception) -> ErrorReport:
             return ErrorReport("device_lost", 500, "this instance lost its GPU and restarts; send the request again")
         case ForwardPassError():
             return ErrorReport("inference_failed", 500, "the model failed on this request; the log says why")
-    logger.exception("Unexpected error.", exc_info=error)
+    # Where, but not what it says: messages of exceptions quote what a caller sent.
+    where = "".join(traceback.format_tb(error.__traceback__))
+    logger.error("Unexpected %s at:\n%s", type(error).__name__, where)
     return ErrorReport("internal_error", 500, "an unexpected error occurred; the log says what")
 
 
@@ -89,29 +97,43 @@ def tell_errors(app: FastAPI) -> None:
 
 async def _answer_reported(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ReportedError)
-    return _error_response(request, error.report)
+    return _error_response(request.scope, error.report)
 
 
-def _error_response(request: Request, report: ErrorReport) -> JSONResponse:
+def _error_response(scope: Scope, report: ErrorReport) -> JSONResponse:
     content = {"detail": report.detail}
-    if request.scope["path"] in HUGGING_FACE_PATHS:
+    if scope["path"] in HUGGING_FACE_PATHS:
         content["error"] = report.message
     return JSONResponse(content, report.status, report.headers)
 
 
+def refusal_response(scope: Scope, refused: Refused) -> JSONResponse:
+    """The answer to a request that does not reach a cord."""
+    detail: object = refused.message
+    if refused.status == 400:
+        detail = [{"loc": [], "msg": refused.message, "type": refused.problem or refused.kind}]
+    # HTTP/2 ends a stream of its own, and knows no such header.
+    is_last = not refused.is_whole and scope["http_version"] < "2"
+    headers = refused.headers | ({"connection": "close"} if is_last else {})
+    return _error_response(scope, ErrorReport(refused.kind or "", refused.status, detail, headers))
+
+
 async def _answer_unhandled(request: Request, error: Exception) -> JSONResponse:
     """A body that the SDK could not decode is the caller's mistake, all else is ours."""
-    # The SDK decodes the body before the router sets the endpoint. Its own trace, `request.state`, would not do:
-    # Hypercorn shares it among the requests of a connection.
+    # The SDK decodes the body before the router sets the endpoint.
     if "endpoint" in request.scope:
         report = report_on(error)
     else:
         problem = {"loc": [], "msg": f"the body is not JSON: {_why_not_json(error)}", "type": "json_invalid"}
-        report = ErrorReport("invalid_request", 400, [problem])
-    engine = getattr(request.app, "engine", None)
-    if engine:
-        engine.stats.count_error(report.kind)
-    return _error_response(request, report)
+        report = ErrorReport(INVALID_REQUEST, 400, [problem])
+    count_error(request.app, report.kind)
+    request.scope[_REPORTED] = True
+    return _error_response(request.scope, report)
+
+
+def is_reported(scope: Scope) -> bool:
+    """Whether the error that ended this request has been told, counted and, if it is ours, logged."""
+    return _REPORTED in scope
 
 
 def _why_not_json(error: Exception) -> str:

@@ -5,14 +5,21 @@ Most of them fail every request in flight on it, and each failure counts against
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from contextlib import suppress
 from typing import Any
 
+from h2.errors import ErrorCodes
 from h2.events import DataReceived
+from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 from hypercorn.config import Config
+from hypercorn.protocol.events import Body
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H2ProtocolAssumedError, H11Protocol
+
+from batch_http.connections import seconds_to_send
 
 DEFAULT_WINDOW_BYTES = 2**16 - 1
 """What a connection may send unacknowledged until it is told otherwise: RFC 9113, section 6.9.2."""
@@ -23,6 +30,7 @@ narrow one holds no caller back, but costs a round trip for every 64 KiB of a bo
 
 _initiate = H2Protocol.initiate
 _handle_events = H2Protocol._handle_events
+_stream_send = H2Protocol.stream_send
 
 
 def mend_http2() -> None:
@@ -34,6 +42,7 @@ def mend_http2() -> None:
     Config.max_app_queue_size = 0
     H2Protocol.initiate = _initiate_with_wide_windows  # type: ignore[method-assign]
     H2Protocol._handle_events = _handle_events_of_open_streams  # type: ignore[method-assign]
+    H2Protocol.stream_send = _stream_send_in_time  # type: ignore[method-assign]
     H11Protocol._check_protocol = _check_protocol_but_no_upgrade  # type: ignore[method-assign]
 
 
@@ -71,3 +80,21 @@ async def _check_protocol_but_no_upgrade(self: Any, event: Any) -> None:
     """
     if (event.method, event.target, event.http_version) == (b"PRI", b"*", b"2.0"):
         raise H2ProtocolAssumedError(b"PRI * HTTP/2.0\r\n\r\n" + self.connection.trailing_data[0])
+
+
+async def _stream_send_in_time(self: Any, event: Any) -> None:
+    """Hypercorn's own sending; a stream whose client takes nothing of it is reset, and its request is over.
+
+    Hypercorn waits for the stream's window to open for ever, and the request keeps its thread and its place.
+    """
+    try:
+        async with asyncio.timeout(seconds_to_send(len(event.data) if isinstance(event, Body) else 0)):
+            await _stream_send(self, event)
+    except TimeoutError:
+        if buffer := self.stream_buffers.pop(event.stream_id, None):
+            await buffer.close()
+            self.priority.remove_stream(event.stream_id)
+        with suppress(ProtocolError):
+            self.connection.reset_stream(event.stream_id, ErrorCodes.CANCEL)
+        await self._flush()
+        await self._close_stream(event.stream_id)

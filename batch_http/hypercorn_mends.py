@@ -20,14 +20,16 @@ def mend_hypercorn() -> bool:
     version = importlib.metadata.version("hypercorn")
     if version.rpartition(".")[0] != MENDED_SERIES:
         logger.warning(
-            "Hypercorn %s is here, and batch_http/http2.py mends %s: its HTTP/2 is left as it is. `make check-next` "
-            "says what becomes of that.",
+            "Hypercorn %s is here, and batch_http/http2.py and connections.py mend %s: it is left as it is. "
+            "`make check-next` says what becomes of that.",
             version,
             MENDED_SERIES,
         )
         return False
     # Another series may lack what this imports.
+    from batch_http.connections import mend_connections
     from batch_http.http2 import mend_http2
 
     mend_http2()
+    mend_connections()
     return True

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from loguru import logger
+
+if TYPE_CHECKING:
+    from loguru import Record
 
 
 def quieten_sdk_log() -> None:
@@ -15,4 +19,9 @@ def quieten_sdk_log() -> None:
     requests they are a good part of the CPU time.
     """
     logger.remove()
-    logger.add(sys.stdout, level=os.environ.get("LOGURU_LEVEL", "WARNING"))
+    logger.add(sys.stdout, level=os.environ.get("LOGURU_LEVEL", "WARNING"), filter=_is_news)
+
+
+def _is_news(record: Record) -> bool:
+    """Not that a cord raised an error: a caller's mistake is counted, and ours has been logged where it was caught."""
+    return not record["message"].startswith(("Error performing ", "Failed to initialize stream"))

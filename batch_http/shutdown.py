@@ -6,11 +6,11 @@ import asyncio
 import logging
 import os
 import signal
-import sys
 import threading
 
 from batch_http.callers import OpenAnswers
-from batch_inference.engine import Engine
+from batch_http.log import drain_log
+from batch_http.served_engine import ServedEngine
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ def exit_after_device_lost() -> None:
     threading.Timer(FLUSH_S, os._exit, [DEVICE_LOST_EXIT_CODE]).start()
 
 
-def drain_on_sigterm(engine: Engine, open_answers: OpenAnswers) -> None:
+def drain_on_sigterm(engine: ServedEngine, open_answers: OpenAnswers) -> None:
     """On SIGTERM take no more requests, answer those in flight, and exit 0. Call it on the server's event loop."""
     loop = asyncio.get_running_loop()
     tasks: set[asyncio.Task[None]] = set()
@@ -42,7 +42,7 @@ def drain_on_sigterm(engine: Engine, open_answers: OpenAnswers) -> None:
     loop.add_signal_handler(signal.SIGTERM, start)
 
 
-async def _drain_and_exit(engine: Engine, open_answers: OpenAnswers) -> None:
+async def _drain_and_exit(engine: ServedEngine, open_answers: OpenAnswers) -> None:
     logger.warning("SIGTERM: no more requests are taken; answering those in flight.")
     engine.stop_admitting()
     try:
@@ -50,7 +50,6 @@ async def _drain_and_exit(engine: Engine, open_answers: OpenAnswers) -> None:
         await asyncio.sleep(FLUSH_S)
     except TimeoutError:
         logger.error("Requests were still in flight after %.0f s; they are cut off.", GRACE_PERIOD_S)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    drain_log()
     # Returning through the SDK would wait another 30 s, and an exception would be taken for a crash.
     os._exit(0)

@@ -96,11 +96,20 @@ def _events(engine: Engine, request: BatchRequest, chunks: Chunks, num_chunks: i
 
 
 def _line(event: Json) -> bytes:
-    line = orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)
+    line = _one_line(event)
     if len(line) <= MAX_LINE_BYTES:
         return line
     short = {"texts_omitted": True, **event}
     for name in ("partial_results", "final_results"):
         if name in short:
             short[name] = [result | {"text": None} if "text" in result else result for result in short[name]]
-    return orjson.dumps(short, option=orjson.OPT_APPEND_NEWLINE)
+    return _one_line(short)
+
+
+def _one_line(event: Json) -> bytes:
+    """JSON that is one line to every reader of lines: many, Python's `str.splitlines` among them, end one at these."""
+    line = orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)
+    for character in ("\u0085", "\u2028", "\u2029"):
+        # It can only be within a string.
+        line = line.replace(character.encode(), b"\\u%04x" % ord(character))
+    return line

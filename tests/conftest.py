@@ -32,8 +32,13 @@ class Server:
 
 
 @contextmanager
-def running_server(log: Path, chute: str = "batch_processor:chute", **environment: str) -> Iterator[Server]:
-    """Serve a chute through the SDK's own command, in a process of its own; ours with the bundled model."""
+def running_server(
+    log: Path, chute: str = "batch_processor:chute", output: int | None = None, **environment: str
+) -> Iterator[Server]:
+    """Serve a chute through the SDK's own command, in a process of its own; ours with the bundled model.
+
+    It writes to the file `log`, or to the descriptor `output` if there is one.
+    """
     with socket.socket() as first, socket.socket() as second:
         first.bind(("127.0.0.1", 0))
         second.bind(("127.0.0.1", 0))
@@ -48,8 +53,9 @@ def running_server(log: Path, chute: str = "batch_processor:chute", **environmen
         "TOKENIZERS_PARALLELISM": "false",
         **environment,
     }
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
+    with log.open("wb") as file:
+        stdout = file if output is None else output
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=stdout, stderr=subprocess.STDOUT)
         try:
             _wait_until_ready(process, f"http://127.0.0.1:{port}", log)
             yield Server(f"http://127.0.0.1:{port}", process, log)

@@ -33,3 +33,33 @@ def test_a_full_queue_is_a_429(tmp_path: Path, tweets: list[str]) -> None:
             stats = client.get("/batch-stats").json()
         assert stats["errors"] == {"queue_full": len(refused)}
         assert stats["total_requests"] == 8 - len(refused) + 1
+
+
+LONG_TEXT = "word " * 510
+
+
+def test_small_requests_and_statistics_beside_too_many_large_ones(tmp_path: Path) -> None:
+    """More large requests than there are threads: what needs little gets it while they all wait."""
+    with running_server(tmp_path / "log") as server:
+
+        async def scenario() -> None:
+            async with httpx.AsyncClient(base_url=server.url, timeout=300, limits=httpx.Limits()) as client:
+                large = {"texts": [LONG_TEXT] * 3}
+                crowd = [asyncio.create_task(client.post("/process-batch", json=large)) for _ in range(100)]
+                while (await client.get("/batch-stats")).json()["requests_in_flight"] < 48:
+                    await asyncio.sleep(0.01)
+                small = await asyncio.gather(
+                    *(client.post("/analyze-single", json={"text": f"small {number}"}) for number in range(20)),
+                    *(client.post("/process-batch", json={"texts": []}) for _ in range(20)),
+                )
+                assert [response.status_code for response in small] == [200] * 20 + [400] * 20
+                responses = await asyncio.gather(*crowd)
+                statuses = [response.status_code for response in responses]
+                assert statuses.count(200) == 48
+                assert statuses.count(429) == 52
+                refused = next(response for response in responses if response.status_code == 429)
+                assert "48 requests are being worked on" in refused.json()["detail"]
+                assert int(refused.headers["retry-after"]) >= 1
+                assert (await client.get("/batch-stats")).json()["errors"] == {"busy": 52, "invalid_request": 20}
+
+        asyncio.run(scenario())

@@ -8,12 +8,14 @@ from typing import Any
 
 import httpx
 import pytest
+import requests
 import torch
 
 from batch_http.stream import MAX_WRITES, stream_batch
 from batch_inference.engine import Engine
 from batch_inference.forward.kernels import PlacedRows
 from schemas import BatchRequest
+from tests.conftest import Server
 from tests.http.contract import check_line
 
 
@@ -109,6 +111,17 @@ def test_a_failure_midway_is_the_last_line_and_is_counted(engine: Engine, monkey
     assert "secret" not in events[-1]["error"]["message"]
     assert "completed" not in [event["status"] for event in events]
     assert engine.stats.snapshot().errors["inference_failed"] == before + 1
+
+
+def test_any_reader_of_lines_finds_the_same_lines(client: httpx.Client, server: Server) -> None:
+    texts = [f"before{character}after" for character in "\u0085\u2028\u2029\x0b\x0c\x1c\x1d\x1e"]
+    request = {"texts": texts, "batch_size": 2}
+    with client.stream("POST", "/process-batch-stream", json=request) as response:
+        lines = list(response.iter_lines())
+    with requests.post(f"{server.url}/process-batch-stream", json=request, stream=True, timeout=60) as response:
+        assert [json.loads(line)["status"] for line in response.iter_lines(decode_unicode=True)][-1] == "completed"
+    assert len(lines) == 2 + 2 * 4
+    assert [result["text"] for result in json.loads(lines[-1])["final_results"]] == texts
 
 
 def test_a_refusal_is_a_400_and_not_a_stream(client: httpx.Client) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -34,6 +36,25 @@ def test_sigterm_under_load(tmp_path: Path, tweets: list[str]) -> None:
                 return [late.status_code, *(response.status_code for response in responses)]
 
         assert asyncio.run(load()) == [429] + [200] * 12
+        assert server.process.wait(timeout=60) == 0
+
+
+def test_a_body_that_is_still_coming_gets_an_answer(tmp_path: Path) -> None:
+    with running_server(tmp_path / "log") as server:
+        address = urlsplit(server.url)
+        with socket.create_connection((address.hostname, address.port), timeout=60) as connection:
+            body = b'{"texts": ["late"]}'
+            head = f"POST /process-batch HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            connection.sendall(head + body[:5])
+            # Answered, so that the half of a request before it has arrived too.
+            assert httpx.get(f"{server.url}/batch-stats").status_code == 200
+            server.process.send_signal(signal.SIGTERM)
+            while httpx.post(f"{server.url}/analyze-single", json={"text": "too late"}, timeout=60).status_code == 200:
+                pass
+            connection.sendall(body[5:])
+            answer = connection.recv(2**16)
+        assert answer.startswith(b"HTTP/1.1 429")
+        assert b"retry-after: 1" in answer
         assert server.process.wait(timeout=60) == 0
 
 

@@ -1,0 +1,178 @@
+"""Receives a request's body within bounds of memory and time, and looks at its size before anybody parses it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from starlette.types import Receive, Scope
+
+from batch_http.refusals import INVALID_REQUEST, Refused
+
+MAX_JSON_BYTES = 16 * 2**20
+"""100 texts of 10,000 characters outside the basic plane, escaped, are 12 MB."""
+
+MAX_JSON_VALUES = 100_000
+"""Values of a document. As many are parsed in 10 ms; 16 MiB of `[],` take two seconds and 400 MB."""
+
+MAX_WIRE_BYTES = MAX_JSON_BYTES * 3 // 2
+"""In production a body comes compressed, encrypted and in base64, which adds a third to what cannot be compressed."""
+
+MAX_BYTES_AT_ONCE = 256 * 2**20
+"""Of all bodies that are being received or worked on."""
+
+MAX_DISCARDED_BYTES = 256 * 2**20
+"""A body that is too large is received to its end, and thrown away, if that is not further than this: most clients
+read no answer before they have sent all. The platform passes on 128 MiB."""
+
+GRACE_S = 30.0
+MIN_BYTES_PER_S = 8 * 1024
+"""A body has half a minute, and a second more for each 8 KiB that has come."""
+
+NO_ROOM = "too many large requests at once; try again in 1 s"
+
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+class ClientLeft(Exception):
+    """The client hung up before its request was complete."""
+
+
+@dataclass
+class BodyBudget:
+    """Bytes that the bodies of all requests hold together."""
+
+    num_bytes: int = 0
+
+    @contextmanager
+    def share(self) -> Iterator[BodyShare]:
+        """One request's part of it, given back at the end of the block."""
+        share = BodyShare(self)
+        try:
+            yield share
+        finally:
+            share.give_back()
+
+
+@dataclass
+class BodyShare:
+    """One request's part of the budget."""
+
+    budget: BodyBudget
+    num_bytes: int = 0
+
+    def take(self, num_bytes: int) -> bool:
+        """Take some more; whether there was enough."""
+        if self.budget.num_bytes + num_bytes > MAX_BYTES_AT_ONCE:
+            return False
+        self.budget.num_bytes += num_bytes
+        self.num_bytes += num_bytes
+        return True
+
+    def give_back(self) -> None:
+        """Give all of it back."""
+        self.budget.num_bytes -= self.num_bytes
+        self.num_bytes = 0
+
+
+async def receive_body(
+    receive: Receive, scope: Scope, share: BodyShare, max_bytes: int, refusal: Refused | None = None
+) -> bytes:
+    """Receive a whole body.
+
+    Args:
+        receive: the request's channel.
+        scope: the request.
+        share: of the memory for bodies.
+        max_bytes: the largest that is received; the rest of a larger one is thrown away.
+        refusal: what the request will be told in any case, once all of it has been received.
+
+    Raises:
+        ClientLeft: the client hung up.
+        Refused: as given, or it is larger than `max_bytes`, comes too slowly, or does not fit beside the other
+            requests' bodies.
+    """
+    chunks: list[bytes] = []
+    num_bytes = 0
+    if _content_length(scope) > MAX_DISCARDED_BYTES:
+        raise too_large(max_bytes, is_whole=False)
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + GRACE_S
+    try:
+        async with asyncio.timeout_at(deadline) as timeout:
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientLeft
+                chunk = message.get("body", b"")
+                num_bytes += len(chunk)
+                if refusal is None and num_bytes > max_bytes:
+                    refusal = too_large(max_bytes)
+                if refusal is None and not share.take(len(chunk)):
+                    refusal = Refused("busy", 429, NO_ROOM, {"retry-after": "1"})
+                if refusal:
+                    chunks.clear()
+                    share.give_back()
+                else:
+                    chunks.append(chunk)
+                if not message.get("more_body", False):
+                    break
+                if num_bytes > MAX_DISCARDED_BYTES:
+                    raise too_large(max_bytes, is_whole=False)
+                timeout.reschedule(deadline + num_bytes / MIN_BYTES_PER_S)
+    except TimeoutError:
+        msg = f"the body did not arrive in time: {num_bytes} bytes came in {loop.time() - deadline + GRACE_S:.0f} s"
+        raise Refused("slow_body", 400, msg, is_whole=False) from None
+    if refusal:
+        raise refusal
+    return b"".join(chunks)
+
+
+def check_json(body: bytes, scope: Scope) -> None:
+    """Look at a JSON text without parsing it, which for some texts takes seconds and a hundred times their size.
+
+    Raises:
+        Refused: it is compressed, in another encoding than UTF-8, or has too many values.
+    """
+    encoding = _header(scope, b"content-encoding").decode("latin-1").strip().lower()
+    if body.startswith(GZIP_MAGIC) or encoding not in ("", "identity"):
+        name = "gzip" if body.startswith(GZIP_MAGIC) else encoding[:20]
+        msg = f"the body is compressed ({name}); send it as it is, without Content-Encoding"
+        raise Refused(INVALID_REQUEST, 400, msg, problem="compressed_body")
+    if b"\0" in body:
+        # As UTF-16 and UTF-32 do. No JSON in UTF-8 does.
+        msg = "the body is not JSON: it holds NUL bytes; encode the body as UTF-8"
+        raise Refused(INVALID_REQUEST, 400, msg, problem="json_invalid")
+    if _num_values(body) > MAX_JSON_VALUES:
+        msg = f"the body holds more than {MAX_JSON_VALUES} values; send fewer"
+        raise Refused(INVALID_REQUEST, 400, msg, problem="too_many_values")
+
+
+def _num_values(body: bytes) -> int:
+    """Commas and opening brackets outside of strings: at least as many as values, but for a few."""
+    num_marks = body.count(b",") + body.count(b"[") + body.count(b"{")
+    if num_marks <= MAX_JSON_VALUES:
+        return num_marks
+    unescaped = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    # A value has at most two strings, its own and its key.
+    if unescaped.count(b'"') > 4 * MAX_JSON_VALUES:
+        return num_marks
+    outside = b"".join(unescaped.split(b'"')[::2])
+    return outside.count(b",") + outside.count(b"[") + outside.count(b"{")
+
+
+def too_large(max_bytes: int, is_whole: bool = True) -> Refused:
+    """The refusal of a body of more than `max_bytes`."""
+    msg = f"the body has more than {max_bytes} bytes; split it into several requests"
+    return Refused(INVALID_REQUEST, 400, msg, is_whole=is_whole, problem="body_too_large")
+
+
+def _content_length(scope: Scope) -> int:
+    value = _header(scope, b"content-length")
+    return int(value) if value.isdigit() else 0
+
+
+def _header(scope: Scope, name: bytes) -> bytes:
+    return next((value for key, value in scope["headers"] if key == name), b"")

@@ -1,0 +1,158 @@
+"""The outermost layer of a chute's server: what every request goes through before the SDK sees it, and all it takes to
+set it up. Each of its concerns is a module of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from functools import cached_property
+from typing import Any
+
+from chutes.chute import Chute
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from batch_http.admission import Places
+from batch_http.body import MAX_JSON_BYTES, MAX_WIRE_BYTES, BodyBudget, ClientLeft, check_json, receive_body
+from batch_http.callers import CallerMiddleware, OpenAnswers
+from batch_http.dev_pages import is_dev_mode
+from batch_http.errors import CLIENT_GONE, is_reported, refusal_response, tell_errors
+from batch_http.hypercorn_mends import mend_hypercorn
+from batch_http.log import keep_log_from_blocking
+from batch_http.loop_errors import tell_loop_errors
+from batch_http.refusals import Refused
+from batch_http.routes import RouteTable
+from batch_http.sdk_decoding import bound_sdk_decoding
+from batch_http.sdk_log import quieten_sdk_log
+from batch_http.served_engine import count_error
+from batch_http.shutdown import drain_on_sigterm
+
+logger = logging.getLogger(__name__)
+
+BEFORE_LOADING, AFTER_LOADING = 0, 100
+"""Priorities of start-up hooks. Those without one have 50."""
+
+
+def install_front(chute: Chute) -> None:
+    """Set up everything that stands between callers and a chute's cords. Call once, right after making the chute.
+
+    A start-up hook of the chute's, of the default priority, must leave a `ServedEngine` as `chute.engine`. Cords may
+    pass the body that they are given to `when_caller_leaves`.
+    """
+    open_answers = OpenAnswers()
+    # A redirect from /process-batch/ would lose the body with some clients: it is a 404.
+    chute.router.redirect_slashes = False
+    chute.add_middleware(CallerMiddleware)
+    tell_errors(chute)
+    put_outside(chute, lambda app: Front(app, chute, open_answers))
+
+    async def mend_server(_chute: Any) -> None:
+        keep_log_from_blocking()
+        quieten_sdk_log()
+        mend_hypercorn()
+        tell_loop_errors(asyncio.get_running_loop())
+        bound_sdk_decoding()
+
+    async def be_ready(chute: Any) -> None:
+        drain_on_sigterm(chute.engine, open_answers)
+        # What is loaded by now stays. Looking through it for garbage would stop every answer for a quarter of a second.
+        gc.collect()
+        gc.freeze()
+
+    chute.on_startup(priority=BEFORE_LOADING)(mend_server)
+    chute.on_startup(priority=AFTER_LOADING)(be_ready)
+
+
+def put_outside(app: FastAPI, wrap: Callable[[ASGIApp], ASGIApp]) -> None:
+    """Wrap all of an app's middlewares into one more, also those that are added later: the SDK adds its own last."""
+    build = app.build_middleware_stack
+    app.build_middleware_stack = lambda: wrap(build())  # type: ignore[method-assign]
+
+
+class Front:
+    """ASGI middleware, outside of all others, the SDK's own included.
+
+    - Each request gets a state of its own. Hypercorn shares one among all requests of a connection, and the SDK keeps
+      the decoded body there: of two requests at once on one HTTP/2 connection, both would get the later one's answer.
+    - Its body is received whole, within bounds, before anything is done about it.
+    - In dev mode, where the SDK does not, it is refused if too many requests are at work.
+    - No exception leaves: Hypercorn would log a traceback for each.
+    """
+
+    def __init__(self, app: ASGIApp, chute: Chute, open_answers: OpenAnswers) -> None:
+        self._app = app
+        self._chute = chute
+        self._open_answers = open_answers
+        self._budget = BodyBudget()
+        # In production bodies are encrypted, and the SDK's own middleware limits the number of requests.
+        self._places = Places(chute.concurrency) if is_dev_mode() else None
+        self._max_body_bytes = MAX_JSON_BYTES if is_dev_mode() else MAX_WIRE_BYTES
+
+    @cached_property
+    def _routes(self) -> RouteTable:
+        # Complete once the server runs: the SDK adds its own after the cords'.
+        return RouteTable(self._chute.routes)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        scope["state"] = dict(scope.get("state", {}))
+        self._open_answers.opened()
+        try:
+            await self._answer(scope, receive, send)
+        except ClientLeft:
+            count_error(self._chute, CLIENT_GONE)
+        except Refused as refused:
+            if refused.kind:
+                count_error(self._chute, refused.kind)
+            await refusal_response(scope, refused)(scope, receive, send)
+        finally:
+            self._open_answers.closed()
+            # Hypercorn's objects of a connection, and so its last request's body, may live until the next garbage
+            # collection.
+            scope["state"].clear()
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Hypercorn cannot use an HTTP/1.1 connection again whose request has not been read to its end.
+        if (refusal := self._routes.refusal(scope)) and scope["http_version"] >= "2":
+            raise refusal
+        async with AsyncExitStack() as held:
+            share = held.enter_context(self._budget.share())
+            body = await receive_body(receive, scope, share, self._max_body_bytes, refusal)
+            if self._places and body:
+                check_json(body, scope)
+                await held.enter_async_context(self._places.place(len(body)))
+            await self._call_app(scope, _replay(body, receive), send)
+
+    async def _call_app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        has_started = False
+
+        async def send_on(message: Message) -> None:
+            nonlocal has_started
+            has_started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_on)
+        except Exception as error:
+            if not is_reported(scope):
+                logger.error("A request failed: %s.", type(error).__name__)
+            if not has_started:
+                raise Refused("internal_error", 500, "an unexpected error occurred; the log says what") from error
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Receive a body that has been received already, then whatever comes."""
+    unread: list[bytes] = [body]
+
+    async def replay() -> Message:
+        if unread:
+            return {"type": "http.request", "body": unread.pop(), "more_body": False}
+        return await receive()
+
+    return replay

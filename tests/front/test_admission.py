@@ -1,0 +1,108 @@
+"""Laws of the places for requests at work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any
+
+import pytest
+
+from batch_http.admission import SMALL_BODY_BYTES, Places
+from batch_http.refusals import Refused
+
+SMALL, LARGE = SMALL_BODY_BYTES, SMALL_BODY_BYTES + 1
+
+
+def on_a_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    @wraps(test)
+    def run() -> None:
+        asyncio.run(test())
+
+    return run
+
+
+class Crowd:
+    """Requests that hold their places until told."""
+
+    def __init__(self, num_places: int) -> None:
+        self._places = Places(num_places)
+
+    async def ask(self, num_bytes: int) -> Request:
+        request = Request(asyncio.Event(), asyncio.Event())
+        request.task = asyncio.create_task(self._hold(num_bytes, request))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return request
+
+    async def _hold(self, num_bytes: int, request: Request) -> None:
+        async with self._places.place(num_bytes):
+            request.is_at_work.set()
+            await request.may_end.wait()
+
+
+class Request:
+    def __init__(self, is_at_work: asyncio.Event, may_end: asyncio.Event) -> None:
+        self.is_at_work, self.may_end = is_at_work, may_end
+        self.task: asyncio.Task[None]
+
+    async def end(self) -> None:
+        self.may_end.set()
+        await self.task
+
+    @property
+    def is_refused(self) -> bool:
+        return self.task.done() and isinstance(self.task.exception(), Refused)
+
+
+@on_a_loop
+async def test_large_requests_leave_places_to_small_ones() -> None:
+    crowd = Crowd(8)
+    large = [await crowd.ask(LARGE) for _ in range(8)]
+    assert [request.is_refused for request in large] == [False] * 6 + [True] * 2
+    small = [await crowd.ask(SMALL) for _ in range(2)]
+    assert all(request.is_at_work.is_set() for request in small)
+    for request in [*large[:6], *small]:
+        await request.end()
+
+
+@on_a_loop
+async def test_small_requests_wait_in_line_and_beyond_it_are_refused() -> None:
+    crowd = Crowd(2)
+    requests = [await crowd.ask(SMALL) for _ in range(5)]
+    assert [request.is_at_work.is_set() for request in requests] == [True, True, False, False, False]
+    assert requests[4].is_refused
+    await requests[0].end()
+    await requests[2].is_at_work.wait()
+    assert not requests[3].is_at_work.is_set()
+    await requests[1].end()
+    await requests[2].end()
+    await requests[3].end()
+    # All places are free again.
+    assert [(await crowd.ask(SMALL)).is_at_work.is_set() for _ in range(2)] == [True, True]
+
+
+@on_a_loop
+async def test_who_leaves_the_line_takes_no_place_along() -> None:
+    crowd = Crowd(1)
+    first, leaving, handed = await crowd.ask(SMALL), await crowd.ask(SMALL), None
+    leaving.task.cancel()
+    await asyncio.gather(leaving.task, return_exceptions=True)
+    handed = await crowd.ask(SMALL)
+    # Cancelled just as its turn has come.
+    first.may_end.set()
+    await first.task
+    handed.task.cancel()
+    await asyncio.gather(handed.task, return_exceptions=True)
+    assert (await crowd.ask(LARGE)).is_at_work.is_set()
+
+
+@on_a_loop
+async def test_a_refusal_says_when_to_come_back() -> None:
+    crowd = Crowd(1)
+    await crowd.ask(LARGE)
+    refused = await crowd.ask(LARGE)
+    with pytest.raises(Refused, match="1 requests are being worked on") as error:
+        await refused.task
+    assert (error.value.status, error.value.headers) == (429, {"retry-after": "1"})
