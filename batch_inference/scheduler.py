@@ -204,7 +204,7 @@ class Scheduler(Generic[PreparedT]):
         self._is_closed = False
         self._has_abandoned = False
         self._changed = threading.Condition()
-        self._worker = threading.Thread(target=self._work, name="batch-inference", daemon=True)
+        self._worker = threading.Thread(target=self._work_or_give_up, name="batch-inference", daemon=True)
         self._worker.start()
         # A thread that still waits when the interpreter is torn down can abort the process.
         atexit.register(self.close)
@@ -245,12 +245,20 @@ class Scheduler(Generic[PreparedT]):
         self._worker.join()
         atexit.unregister(self.close)
 
+    def _work_or_give_up(self) -> None:
+        """Work until closed. A worker that dies of a fault of ours leaves nobody waiting for ever."""
+        try:
+            self._work()
+        except Exception as error:
+            logger.exception("The scheduler's worker died.")
+            self._give_up((), DeviceLostError(f"no pass can be run any more: {error}"))
+
     def _work(self) -> None:
         while planned := self._take_ahead() or self._wait_for_rows():
             try:
                 self._run(planned, self._plan_ahead)
             except DeviceLostError as error:
-                self._give_up(planned.rows, error)
+                self._give_up(planned.rows.groups, error)
             except Exception:
                 # A fault of ours. Whoever waits must still hear of it, and the worker must live.
                 logger.exception("The scheduler failed on a pass of %d texts.", len(planned.rows))
@@ -271,7 +279,7 @@ class Scheduler(Generic[PreparedT]):
         ahead, self._ahead = self._ahead, None
         return ahead
 
-    def _give_up(self, rows: PassRows, error: DeviceLostError) -> None:
+    def _give_up(self, groups: Iterable[TextGroup], error: DeviceLostError) -> None:
         """Fail whatever waits, and take nothing more."""
         logger.critical("%s", error)
         with self._changed:
@@ -279,7 +287,7 @@ class Scheduler(Generic[PreparedT]):
             waiting, self._waiting = self._waiting, []
             self._num_waiting = 0
         ahead = self._take_ahead()
-        for group in [*rows.groups, *(ahead.rows.groups if ahead else []), *waiting]:
+        for group in [*groups, *(ahead.rows.groups if ahead else []), *waiting]:
             _fail(group, error)
         self._on_device_lost()
 

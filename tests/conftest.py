@@ -33,9 +33,14 @@ class Server:
 
 @contextmanager
 def running_server(
-    log: Path, chute: str = "batch_processor:chute", output: int | None = None, **environment: str
+    log: Path,
+    chute: str = "batch_processor:chute",
+    code: Path = ROOT,
+    output: int | None = None,
+    **environment: str,
 ) -> Iterator[Server]:
-    """Serve a chute through the SDK's own command, in a process of its own; ours with the bundled model.
+    """Serve a chute of the folder `code` through the SDK's own command, in a process of its own; ours with the bundled
+    model.
 
     It writes to the file `log`, or to the descriptor `output` if there is one.
     """
@@ -51,11 +56,12 @@ def running_server(
         "CHUTES_EXECUTION_CONTEXT": "REMOTE",
         "BATCH_PROCESSOR_MODEL": "bundled",
         "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONPATH": str(ROOT),
         **environment,
     }
     with log.open("wb") as file:
         stdout = file if output is None else output
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=stdout, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, cwd=code, env=environment, stdout=stdout, stderr=subprocess.STDOUT)
         try:
             _wait_until_ready(process, f"http://127.0.0.1:{port}", log)
             yield Server(f"http://127.0.0.1:{port}", process, log)
