@@ -9,8 +9,9 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 REQUESTS ?= 50000
+DURATION ?= 30m
 
-.PHONY: run test fuzz rehearse check-pins check format openapi bench tune clean
+.PHONY: run test fuzz soak rehearse check-pins check format openapi bench tune clean
 
 run: $(INSTALLED)
 	@$(BIN)/python tools/run_locally.py --chute $(CHUTE) --port $(PORT) --model $(MODEL)
@@ -22,6 +23,11 @@ test: $(INSTALLED)
 # FUZZ_SEED=1 makes other requests than those of every time.
 fuzz: $(INSTALLED)
 	FUZZ_REQUESTS=$(REQUESTS) $(BIN)/python -m pytest -s --timeout 10800 tests/fuzz
+
+# Mixed traffic with faults at random: every answer is compared, and what the server holds is watched and drawn.
+soak: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m tests.soak --duration $(DURATION) --plot docs/plots/soak.svg
 
 # Production, as far as it can be had without an account: build, deployment, and the encrypted path to an instance.
 rehearse: $(INSTALLED)

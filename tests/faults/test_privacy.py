@@ -54,8 +54,8 @@ def test_no_text_and_no_secret_in_the_log_and_nothing_of_the_inside_in_answers(f
     headers = {"Authorization": f"Bearer {SECRET}", "Cookie": f"session={SECRET}", "X-Note": MARK}
     with httpx.Client(base_url=faulty.url, timeout=60, headers=headers) as client:
         responses = [client.post(path, content=body) for path in ENDPOINTS for body in marked_bodies()]
-        for text in [f"{MARK} fine", f"{MARK}\0", *FAULTS]:
-            responses.append(client.post("/analyze-single", json={"text": text}))
+        texts = [f"{MARK} fine", f"{MARK}\0", *FAULTS]
+        responses += [client.post("/analyze-single", json={"text": text}) for text in texts]
         responses.append(client.post(f"/{MARK}", json={"texts": [MARK]}))
         responses.append(client.get(f"/batch-stats?key={MARK}"))
         responses.append(client.get(f"/process-batch?text={MARK}"))

@@ -1,0 +1,1 @@
+"""A long run under mixed traffic with faults at random: `make soak`."""
