@@ -10,6 +10,7 @@ import asyncio
 import json
 import random
 import threading
+import time
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -60,6 +61,12 @@ class Behaviour:
     """Texts that cause a 400 which does not say where."""
     poisonous_texts: frozenset[str] = frozenset()
     """Texts that cause a 500 each time."""
+    cold_until: float = 0.0
+    """Until then (`time.monotonic`), the platform has no instance of the service up."""
+    next_stats: list[str] = field(default_factory=list)
+    """Statuses of the next answers of /batch-stats."""
+    knows_reports: bool = True
+    """Whether it knows the field `on_invalid_text`, or refuses it as older services do."""
     api_key: str | None = None
     random: random.Random = field(default_factory=lambda: random.Random(7))
 
@@ -90,8 +97,11 @@ class StandIn:
         return await self._guarded(request, self._answer_single)
 
     async def _batch_stats(self, request: web.Request) -> web.StreamResponse:
-        if refusal := self._refuse_access(request):
+        if refusal := self._refuse_access(request) or self._cold():
             return refusal
+        if self.behaviour.next_stats:
+            status = self.behaviour.next_stats.pop(0)
+            return self._busy() if status == "429" else web.json_response({"detail": "not ready"}, status=int(status))
         return web.json_response(
             {
                 "total_requests": self.requests["answered"],
@@ -111,7 +121,7 @@ class StandIn:
             body = json.loads(await request.read())
         except ConnectionError:  # the client was killed
             return web.Response()
-        if refusal := self._refuse_access(request):
+        if refusal := self._refuse_access(request) or self._cold():
             return refusal
         self._in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self._in_flight)
@@ -143,7 +153,7 @@ class StandIn:
         match fault:
             case "429":
                 return self._busy()
-            case "500" | "502" | "503" | "504":
+            case _ if fault.isdigit():
                 return web.json_response({"detail": "the model failed"}, status=int(fault))
             case "hang":
                 await asyncio.sleep(self.behaviour.hang_s)
@@ -173,6 +183,11 @@ class StandIn:
         headers = {"Retry-After": self.behaviour.retry_after} if self.behaviour.retry_after else {}
         return web.json_response({"detail": "the queue is full"}, status=429, headers=headers)
 
+    def _cold(self) -> web.Response | None:
+        if time.monotonic() >= self.behaviour.cold_until:
+            return None
+        return web.json_response({"detail": "No instances available (yet) for chute_id=12"}, status=503)
+
     def _refusal(self, body: dict[str, Any]) -> web.Response | None:
         texts = body.get("texts", [])
         if self.behaviour.poisonous_texts.intersection(texts):
@@ -180,18 +195,26 @@ class StandIn:
         if self.behaviour.refused_silently.intersection(texts):
             return web.json_response({"detail": "something in here is bad"}, status=400)
         places = [index for index, text in enumerate(texts) if text in self.behaviour.refused_texts]
-        if not places:
+        if "on_invalid_text" in body and not self.behaviour.knows_reports:
+            detail = [{"loc": ["on_invalid_text"], "msg": "on_invalid_text is not known", "type": "extra_forbidden"}]
+            return web.json_response({"detail": detail}, status=400)
+        if not places or body.get("on_invalid_text") == "report":
             return None
         detail = [{"loc": ["texts", index], "msg": f"texts[{index}] is refused", "type": "refused"} for index in places]
         return web.json_response({"detail": detail}, status=400)
 
     def _answer_batch(self, body: dict[str, Any]) -> web.Response:
         self.seen.update(body["texts"])
-        results = [prediction(text) | {"processing_order": order} for order, text in enumerate(body["texts"])]
+        results = [self._result(text, order) for order, text in enumerate(body["texts"])]
         if not body.get("return_all_scores"):
             for result in results:
-                del result["scores"]
+                result.pop("scores", None)
         return web.json_response({"results": results, "total_texts": len(results), "processing_time": 0.01})
+
+    def _result(self, text: str, order: int) -> dict[str, Any]:
+        if text in self.behaviour.refused_texts:
+            return {"processing_order": order, "error": {"code": "refused", "message": f"texts[{order}] is refused"}}
+        return prediction(text) | {"processing_order": order}
 
     def _answer_single(self, body: dict[str, Any]) -> web.Response:
         return web.json_response(prediction(body["text"]) | {"processing_order": 0, "processing_time": 0.01})

@@ -41,7 +41,38 @@ def test_days_become_months_where_they_are_many() -> None:
         for day in range(1, 29):
             groups.add(f"2026-{month:02}-{day:02}T08:00:00", "POSITIVE")
     groups.add("unknown", "NEGATIVE")
-    assert [label for label, _ in groups.bars()] == ["(empty)", *(f"2026-{month:02}" for month in range(1, 13))]
+    assert [label for label, _ in groups.bars()] == [*(f"2026-{month:02}" for month in range(1, 13)), "(no date)"]
+    assert groups.notes() == ["1 rows have no date in this column."]
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        (["20240105T091500", "20240105T101500", "20240106T000000"], ["2024-01-05", "2024-01-06"]),
+        (["2024-01-05T09:15:00Z", "2024-01-05 23:15:00.123456789"], ["2024-01-05"]),
+        (["05.01.2024", "04.01.2024"], ["2024-01-04", "2024-01-05"]),
+        (["20240105", "20240104"], ["2024-01-04", "2024-01-05"]),
+        (["10", "9", "2.5", "", "9"], ["2.5", "9", "10", "(empty)"]),
+        (["12345678", "99999999"], ["12345678", "99999999"]),
+        ([str(number / 2) for number in range(200)], [f"{low} to {low + 5}" for low in range(0, 100, 5)]),
+    ],
+)
+def test_dates_go_by_time_and_numbers_by_size(values: list[str], labels: list[str]) -> None:
+    groups = Groups("column")
+    for value in values:
+        groups.add(value, "POSITIVE")
+    assert [label for label, _ in groups.bars()] == labels
+    assert sum(counts.total() for _, counts in groups.bars()) == len(values)
+
+
+def test_more_numbers_than_can_be_kept_are_rounded_and_none_is_lost() -> None:
+    groups = Groups("column")
+    for number in range(30_000):
+        groups.add(number + 0.5, "POSITIVE")
+    bars = groups.bars()
+    assert len(bars) <= 40
+    assert sum(counts.total() for _, counts in bars) == 30_000
+    assert "rounded" in groups.notes()[0]
 
 
 def test_categories_beyond_forty_are_put_together() -> None:
@@ -51,6 +82,7 @@ def test_categories_beyond_forty_are_put_together() -> None:
     bars = groups.bars()
     assert len(bars) == 40
     assert bars[-1] == ("(other)", {"POSITIVE": 61})
+    assert "61 further values with 61 rows, such as shop" in groups.notes()[0]
 
 
 def test_throughput_leaves_pauses_out() -> None:
@@ -93,7 +125,7 @@ def test_the_page_in_a_browser(
     page = ARTEFACTS / f"by-{by}.html"
     result = run(
         "score", tmp_path / "in.csv", "--text-column", "review", "--url", service[0], "--out", tmp_path / "out.csv",
-        "--report", page, "--report-by", by,
+        "--report", page, "--report-by", by, "--overwrite",
     )  # fmt: skip
     assert result.exit_code == 3, result.stderr
     screenshot = page.with_suffix(".png")

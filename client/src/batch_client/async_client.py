@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
 from batch_client.batching import split_into_batches
+from batch_client.columns import columns_of
 from batch_client.delivery import Delivery
-from batch_client.errors import TextsFailedError, UnavailableError
+from batch_client.errors import InputError, TextsFailedError
 from batch_client.options import Options
 from batch_client.outcomes import Failure, Outcome, Prediction
 from batch_client.protocols import PROTOCOLS
@@ -26,23 +27,32 @@ class AsyncClient:
             predictions = await client.classify(["I love this!", "Terrible."])
 
     Keyword arguments are the fields of `Options`. A client belongs to one event loop; its requests share one limit on
-    concurrency. Raises InputError for options that cannot work.
+    concurrency. `on_waiting` is told, in a sentence, what a service that does not answer is waited for; without it, the
+    logger `batch_client` is. Raises InputError for options that cannot work.
     """
 
-    def __init__(self, url: str, **options: Any) -> None:
+    def __init__(self, url: str, *, on_waiting: Callable[[str], None] | None = None, **options: Any) -> None:
         self.options = Options(url, **options)
         self._transport = Transport(self.options)
-        self._delivery = Delivery(self._transport, self.options)
+        self._delivery = Delivery(self._transport, self.options, on_waiting)
         self._texts_per_request = min(self.options.texts_per_request, PROTOCOLS[self.options.protocol].max_texts)
 
     async def classify(self, texts: Iterable[str]) -> list[Prediction]:
         """One prediction per text, in order.
 
         Raises:
+            InputError: `texts` is not a list of texts, but for example one.
             TextsFailedError: some texts got no answer; the error holds every outcome.
             ServiceError: the service is not to be reached or refuses access.
         """
         return predictions_or_raise([outcome async for outcome in self.classify_stream(texts)])
+
+    async def columns(self, texts: Iterable[object], *, prefix: str = "") -> dict[str, list[Any]]:
+        """The columns that `batch-client score` adds for these texts, by name, each as long as `texts`.
+
+        A text without an answer has its reason in `error`, and None elsewhere. Raises like `classify_stream`.
+        """
+        return columns_of([outcome async for outcome in self.classify_stream(texts)], prefix)
 
     async def classify_stream(self, texts: Iterable[object]) -> AsyncGenerator[Outcome, None]:
         """One outcome per text, in order, as they come in. `texts` is drawn from as needed and may be endless.
@@ -56,7 +66,7 @@ class AsyncClient:
 
     async def classify_batches(self, texts: Iterable[object]) -> AsyncGenerator[list[Outcome], None]:
         """`classify_stream` in groups, one per request."""
-        batches = split_into_batches(texts, self._texts_per_request, self.options.bytes_per_request)
+        batches = split_into_batches(checked_texts(texts), self._texts_per_request, self.options.bytes_per_request)
         window: deque[asyncio.Task[list[Outcome]]] = deque()
         self._delivery.excuse(float("inf"))
         try:
@@ -82,14 +92,12 @@ class AsyncClient:
         return await self._delivery.persist(lambda: self._transport.classify_single(text.strip()))
 
     async def check(self, patience_s: float) -> None:
-        """See whether the service is there. Raises ServiceError if it does not answer within `patience_s`."""
-        try:
-            async with asyncio.timeout(patience_s):
-                await self._delivery.persist(self._transport.probe)
-        except TimeoutError:
-            raise UnavailableError(
-                f"{self.options.url} has not answered for {patience_s:g} s; is the service running at this address?"
-            ) from None
+        """See whether the service is there. Raises ServiceError if nobody answers at all within `patience_s`.
+
+        A status that promises better, such as 503 or 429, is an answer: it is waited for as in any run.
+        """
+        self._delivery.excuse(float("inf"))
+        await self._delivery.persist(self._transport.probe, patience_s)
 
     async def stats(self) -> ServiceStats:
         """The service's own counters. Raises ServiceError."""
@@ -117,15 +125,26 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
-    def _fill(self, window: deque[asyncio.Task[list[Outcome]]], batches: Iterator[list[str | Failure]]) -> None:
+    def _fill(self, window: deque[asyncio.Task[list[Outcome]]], batches: Iterator[list[str | Outcome]]) -> None:
         # Twice as many as may be in flight: a request that is being retried must not leave the service idle.
         while len(window) < 2 * self.concurrency and (batch := next(batches, None)) is not None:
             window.append(asyncio.create_task(self._outcomes(batch)))
 
-    async def _outcomes(self, batch: list[str | Failure]) -> list[Outcome]:
+    async def _outcomes(self, batch: list[str | Outcome]) -> list[Outcome]:
         texts = [item for item in batch if isinstance(item, str)]
         answered = iter(await self._delivery.deliver(texts) if texts else [])
-        return [item if isinstance(item, Failure) else next(answered) for item in batch]
+        return [next(answered) if isinstance(item, str) else item for item in batch]
+
+
+def checked_texts(texts: object) -> Iterable[object]:
+    """`texts`, if it is several texts. Raises InputError for one text, whose letters would be taken for texts."""
+    if isinstance(texts, str | bytes | bytearray):
+        raise InputError("a single text was given where a list of texts is expected; put it in a list: [text]")
+    if isinstance(texts, Mapping) or hasattr(texts, "columns"):
+        raise InputError(f"a {type(texts).__name__} is not a list of texts; give one of its columns")
+    if not isinstance(texts, Iterable):
+        raise InputError(f"a {type(texts).__name__} is not a list of texts")
+    return texts
 
 
 def predictions_or_raise(outcomes: list[Outcome]) -> list[Prediction]:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from batch_client.outcomes import Failure
+from batch_client.outcomes import Outcome
 from batch_client.texts import check_text
 
 _MAX_ROWS_PER_TEXT = 10
 """A batch ends after this many rows per text it may send, so that a long run of blank rows stays bounded too."""
 
 
-def split_into_batches(values: Iterable[object], max_texts: int, max_bytes: int) -> Iterator[list[str | Failure]]:
-    """Cut `values` into batches, in order: each entry is a text to send or why it is not sent.
+def split_into_batches(values: Iterable[object], max_texts: int, max_bytes: int) -> Iterator[list[str | Outcome]]:
+    """Cut `values` into batches, in order: each entry is a text to send or what became of it already.
 
     A batch holds at most `max_texts` texts of together at most `max_bytes` UTF-8 bytes (a longer text goes alone).
     """
-    batch: list[str | Failure] = []
+    batch: list[str | Outcome] = []
     num_texts = num_bytes = 0
     for value in values:
         item = check_text(value)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from batch_client.async_client import AsyncClient
-from batch_client.columns import columns_of
+from batch_client.async_client import AsyncClient, checked_texts
 from batch_client.outcomes import Outcome, Prediction
 from batch_client.wire import ServiceStats
 
@@ -22,25 +22,41 @@ class Client:
         with Client("http://127.0.0.1:8000") as client:
             predictions = client.classify(["I love this!", "Terrible."])
 
-    Keyword arguments are the fields of `Options`. Raises InputError for options that cannot work.
+    Keyword arguments are those of `AsyncClient`. Raises InputError for options that cannot work.
+
+    A client that was made before a fork, or sent to another process by pickling it, connects anew there.
     """
 
     def __init__(self, url: str, **options: Any) -> None:
+        self._arguments = url, options
+        self._left_behind: list[object] = []
+        self._start()
+
+    def _start(self) -> None:
+        url, options = self._arguments
         self._client = AsyncClient(url, **options)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="batch-client", daemon=True)
         self._thread.start()
+        self._process_id = os.getpid()
 
     def classify(self, texts: Iterable[str]) -> list[Prediction]:
         """One prediction per text, in order. Raises like `AsyncClient.classify`."""
+        self._follow_fork()
         return self._run(self._client.classify(texts))
+
+    def columns(self, texts: Iterable[object], *, prefix: str = "") -> dict[str, list[Any]]:
+        """The columns that `batch-client score` adds, by name. Raises like `AsyncClient.columns`."""
+        self._follow_fork()
+        return self._run(self._client.columns(texts, prefix=prefix))
 
     def classify_stream(self, texts: Iterable[object]) -> Iterator[Outcome]:
         """One outcome per text, in order; requests go on while the caller works on what it has.
 
         `texts` is drawn from on the client's thread. Raises like `AsyncClient.classify_stream`.
         """
-        batches = self._client.classify_batches(texts)
+        self._follow_fork()
+        batches = self._client.classify_batches(checked_texts(texts))
         try:
             while (outcomes := self._run(_next(batches))) is not None:
                 yield from outcomes
@@ -48,20 +64,19 @@ class Client:
             if not self._loop.is_closed():
                 self._run(batches.aclose())
 
-    def columns(self, texts: Iterable[object], *, prefix: str = "") -> dict[str, list[Any]]:
-        """The columns that `batch-client score` adds for these texts, by name, each as long as `texts`.
-
-        A text without an answer has its reason in `error`, and None elsewhere. Raises ServiceError.
-        """
-        return columns_of(list(self.classify_stream(texts)), prefix)
+    def check(self, patience_s: float = 15.0) -> None:
+        """See whether the service is there. Raises like `AsyncClient.check`."""
+        self._follow_fork()
+        self._run(self._client.check(patience_s))
 
     def stats(self) -> ServiceStats:
         """The service's own counters. Raises ServiceError."""
+        self._follow_fork()
         return self._run(self._client.stats())
 
     def close(self) -> None:
         """Close all connections and end the thread."""
-        if self._loop.is_closed():
+        if self._loop.is_closed() or self._process_id != os.getpid():  # the parent's are not ours to close
             return
         self._run(self._loop.shutdown_asyncgens())  # streams that their readers left
         self._run(self._client.close())
@@ -77,6 +92,16 @@ class Client:
     ) -> None:
         self.close()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, self._arguments
+
+    def _follow_fork(self) -> None:
+        """Start anew in a child process, where the thread of the parent does not run."""
+        if self._process_id != os.getpid():
+            # Kept, because to collect them would touch the parent's connections and its loop.
+            self._left_behind += [self._client, self._loop, self._thread]
+            self._start()
+
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         try:
@@ -84,6 +109,10 @@ class Client:
         except BaseException:  # Ctrl-C here must not leave the work running there
             future.cancel()
             raise
+
+
+def _rebuilt(url: str, options: dict[str, Any]) -> Client:
+    return Client(url, **options)
 
 
 async def _next(batches: AsyncGenerator[list[Outcome], None]) -> list[Outcome] | None:

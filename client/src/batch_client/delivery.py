@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
@@ -10,12 +11,14 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from batch_client.concurrency import AdaptiveLimit
 from batch_client.errors import (
+    ColdError,
     FaultError,
     OverloadedError,
     RequestRefusedError,
     ServiceError,
     TransientError,
     UnavailableError,
+    UnreachableError,
 )
 from batch_client.options import Options
 from batch_client.outcomes import Failure, Outcome
@@ -23,6 +26,8 @@ from batch_client.transport import Transport
 
 AnswerT = TypeVar("AnswerT")
 
+_log = logging.getLogger("batch_client")
+_SECONDS_BETWEEN_NOTICES = 15.0
 _ATTEMPTS_AT_A_PART = 2
 """Attempts at the halves of a request that has already failed: enough for a stray fault, cheap for a poisonous text."""
 
@@ -34,12 +39,15 @@ class _RequestFailedError(Exception):
 class Delivery:
     """Delivers requests. One object serves all requests of a client, so that they know of each other's answers."""
 
-    def __init__(self, transport: Transport, options: Options) -> None:
+    def __init__(self, transport: Transport, options: Options, on_waiting: Callable[[str], None] | None = None) -> None:
         self.limit = AdaptiveLimit(options.max_concurrency, options.start_concurrency)
         self.num_retries = 0
         self._transport = transport
         self._options = options
         self._last_answer = time.monotonic()
+        self._on_waiting = on_waiting or _log.warning
+        self._cold_since: float | None = None
+        self._next_notice = 0.0
 
     def excuse(self, pause_s: float) -> None:
         """Do not count so many seconds as the service's silence: it was not asked then."""
@@ -53,9 +61,12 @@ class Delivery:
         """
         return await self._deliver(texts, self._options.attempts)
 
-    async def persist(self, attempt: Callable[[], Awaitable[AnswerT]]) -> AnswerT:
-        """The answer of a request that has no part to blame: tried again until it comes or patience ends."""
-        return await self._persist(attempt, num_texts=1, attempts=None)
+    async def persist(self, attempt: Callable[[], Awaitable[AnswerT]], patience_s: float | None = None) -> AnswerT:
+        """The answer of a request that has no part to blame: tried again until it comes or patience ends.
+
+        `patience_s` is for a service that gives no sign at all; one that answers a status is waited for as in any run.
+        """
+        return await self._persist(attempt, num_texts=1, attempts=None, patience_s=patience_s)
 
     async def _deliver(self, texts: Sequence[str], attempts: int) -> list[Outcome]:
         try:
@@ -87,7 +98,11 @@ class Delivery:
         return first + await self._deliver(texts[middle:], _ATTEMPTS_AT_A_PART)
 
     async def _persist(
-        self, attempt: Callable[[], Awaitable[AnswerT]], num_texts: int, attempts: int | None
+        self,
+        attempt: Callable[[], Awaitable[AnswerT]],
+        num_texts: int,
+        attempts: int | None,
+        patience_s: float | None = None,
     ) -> AnswerT:
         """Try until there is an answer.
 
@@ -102,7 +117,7 @@ class Delivery:
             try:
                 return await self._attempt(attempt, num_texts)
             except TransientError as error:
-                self._check_patience(error)
+                self._check_patience(error, patience_s)
                 num_faults += isinstance(error, FaultError)
                 if attempts is not None and num_faults >= attempts and await self._is_alive():
                     raise _RequestFailedError(f"{error}, {num_faults} times") from error
@@ -115,22 +130,46 @@ class Delivery:
             try:
                 answer = await attempt()
             except RequestRefusedError:
-                self._last_answer = time.monotonic()
+                self._note_answer()
                 raise
             except OverloadedError as overload:
                 self.limit.report_overload(started, overload.retry_after_s)
                 raise
-            self._last_answer = time.monotonic()
+            self._note_answer()
             self.limit.report_answer(num_texts)
             return answer
 
-    def _check_patience(self, error: BaseException) -> None:
-        silent_s = time.monotonic() - self._last_answer
+    def _note_answer(self) -> None:
+        self._last_answer = time.monotonic()
+        self._cold_since = None
+
+    def _check_patience(self, error: TransientError, patience_s: float | None) -> None:
+        """Raise UnavailableError if the service has given no answer for too long. Tell what is being waited for."""
+        now = time.monotonic()
+        if isinstance(error, ColdError):
+            # The platform promises an instance: whatever comes next begins with fresh patience.
+            self._last_answer = now
+            self._cold_since = self._cold_since or now
+            waited_s, limit_s = now - self._cold_since, self._options.cold_start_s
+        else:
+            waited_s, limit_s = now - self._last_answer, self._options.patience_s
+            if patience_s is not None and _is_without_sign(error):
+                limit_s = min(limit_s, patience_s)
         asked_s = getattr(error, "retry_after_s", None) or 0.0
-        if silent_s + asked_s > self._options.patience_s:
+        if waited_s + asked_s > limit_s:
             raise UnavailableError(
-                f"the service has answered nothing for {silent_s:.0f} s; at last: {error}"
+                f"the service has answered nothing for {waited_s:.0f} s; at last: {error}"
             ) from error
+        self._tell(error, now, waited_s, limit_s)
+
+    def _tell(self, error: TransientError, now: float, waited_s: float, limit_s: float) -> None:
+        # A fault among many answers is nobody's concern; a service that answers nothing is.
+        is_worth_it = isinstance(error, ColdError) or waited_s > _SECONDS_BETWEEN_NOTICES / 2
+        if not is_worth_it or now < self._next_notice:
+            return
+        self._next_notice = now + _SECONDS_BETWEEN_NOTICES
+        what = "no instance of the service is up yet" if isinstance(error, ColdError) else str(error)
+        self._on_waiting(f"{what}; waiting for {_clock(waited_s)}, at most {_clock(limit_s)}")
 
     async def _is_alive(self) -> bool:
         try:
@@ -148,6 +187,15 @@ class Delivery:
         if asked_s is None:
             return backoff(state)
         return float(asked_s) + wait_random(0, self._options.backoff_s)(state)
+
+
+def _is_without_sign(error: TransientError) -> bool:
+    """Whether nobody answered, not even a gateway."""
+    return isinstance(error, UnreachableError) or (isinstance(error, FaultError) and error.status is None)
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
 
 
 def _error_of(state: RetryCallState) -> BaseException:

@@ -12,12 +12,15 @@ from filelock import FileLock, Timeout
 
 from batch_client.errors import OutputError
 
+LOCK = "batch-client.lock"
+"""Shows that a folder is ours."""
+
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Have `folder`, which is created if need be, to oneself. Raises OutputError if another run is working in it."""
     folder.mkdir(exist_ok=True)
-    lock = FileLock(folder / "lock")
+    lock = FileLock(folder / LOCK)
     try:
         lock.acquire(blocking=False)
     except Timeout:
@@ -30,11 +33,14 @@ def locked(folder: Path) -> Iterator[None]:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file that is under its name either not at all or whole, also after a power failure."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        sync(file)
-    replace(partial, path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("xb") as file:
+            file.write(content)
+            sync(file)
+        replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def replace(source: Path, target: Path) -> None:

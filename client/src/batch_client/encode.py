@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import gzip
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, cast
+from typing import BinaryIO, Protocol
 
 from batch_client.columns import PredictionColumns
-from batch_client.formats.delimited import DelimitedReader, DelimitedWriter
+from batch_client.errors import OutputError
+from batch_client.formats.delimited import DelimitedReader, DelimitedWriter, UnquotableError
 from batch_client.formats.json_lines import JsonLinesWriter
+from batch_client.formats.packings import Packing
 from batch_client.formats.source import Reader, Row
 from batch_client.outcomes import Outcome
 
@@ -25,60 +26,104 @@ class _Writer(Protocol):
 
 def encode(
     reader: Reader,
+    outcomes: Callable[[], Iterable[Outcome]],
+    columns: PredictionColumns,
+    path: Path,
+    format: str,
+    packing: Packing | None,
+    has_header: bool,
+) -> int:
+    """Write every row with its outcome to `path` as `format` ("csv", "tsv", "jsonl" or "parquet"), durably.
+
+    The same input and outcomes give the same bytes. Returns the number of rows.
+
+    Raises:
+        OutputError: a value that the format cannot hold, or not one outcome for each row.
+    """
+    if format != "tsv":
+        return _encode(reader, outcomes(), columns, path, format, packing, has_header, has_quotes=True)
+    if isinstance(reader, DelimitedReader) and not reader.has_quotes and reader.delimiter == "\t":
+        return _encode(reader, outcomes(), columns, path, format, packing, has_header, has_quotes=False)
+    try:  # TSV has no quotes, unless a cell holds a tab or a line break, which only quotes can keep
+        return _encode(reader, outcomes(), columns, path, format, packing, has_header, has_quotes=False)
+    except UnquotableError:
+        return _encode(reader, outcomes(), columns, path, format, packing, has_header, has_quotes=True)
+
+
+def _encode(
+    reader: Reader,
     outcomes: Iterable[Outcome],
     columns: PredictionColumns,
     path: Path,
     format: str,
-    is_packed: bool,
+    packing: Packing | None,
     has_header: bool,
-) -> None:
-    """Write every row with its outcome to `path` as `format` ("csv", "tsv", "jsonl" or "parquet"), durably.
-
-    The same input and outcomes give the same bytes. `is_packed` gzips the file. Raises OutputError for a value that the
-    format cannot hold.
-    """
-    with _created(path, is_packed) as file:
+    has_quotes: bool,
+) -> int:
+    with _created(path, packing) as file:
         if format == "parquet":
-            _encode_parquet(reader, outcomes, columns, file)
-        else:
-            _encode_rows(reader, outcomes, columns, _text_writer(file, reader, columns, format, has_header))
+            return _encode_parquet(reader, outcomes, columns, file)
+        return _encode_rows(
+            reader, outcomes, columns, _text_writer(file, reader, columns, format, has_header, has_quotes)
+        )
 
 
-def _encode_rows(reader: Reader, outcomes: Iterable[Outcome], columns: PredictionColumns, writer: _Writer) -> None:
-    for row, outcome in zip(reader.rows(), outcomes, strict=True):
-        writer.write(row | columns.values(outcome))
-    writer.close()
-
-
-def _encode_parquet(reader: Reader, outcomes: Iterable[Outcome], columns: PredictionColumns, file: BinaryIO) -> None:
-    from batch_client.formats.parquet import ParquetReader, ParquetWriter, TextParquetWriter
-
-    if not isinstance(reader, ParquetReader):
-        _encode_rows(reader, outcomes, columns, TextParquetWriter(file, reader.columns, columns.types))
-        return
-    writer = ParquetWriter(file, reader.schema, columns.types)
+def _encode_rows(reader: Reader, outcomes: Iterable[Outcome], columns: PredictionColumns, writer: _Writer) -> int:
+    num_rows = 0
     remaining = iter(outcomes)
-    for batch in reader.batches():
-        writer.write_batch(batch, [columns.values(outcome) for outcome in islice(remaining, batch.num_rows)])
+    for row in reader.rows():
+        outcome = next(remaining, None)
+        if outcome is None:
+            raise _out_of_balance()
+        writer.write(row | columns.values(outcome))
+        num_rows += 1
     writer.close()
+    if next(remaining, None) is not None:
+        raise _out_of_balance()
+    return num_rows
 
 
-def _text_writer(file: BinaryIO, reader: Reader, columns: PredictionColumns, format: str, has_header: bool) -> _Writer:
+def _encode_parquet(reader: Reader, outcomes: Iterable[Outcome], columns: PredictionColumns, file: BinaryIO) -> int:
+    from batch_client.formats.parquet import ParquetWriter, TextParquetWriter
+
+    if not hasattr(reader, "batches"):
+        return _encode_rows(reader, outcomes, columns, TextParquetWriter(file, reader.columns, columns.types))
+    writer = ParquetWriter(file, reader.schema, columns.types)  # type: ignore[attr-defined]
+    remaining = iter(outcomes)
+    num_rows = 0
+    for batch in reader.batches():
+        rows = [columns.values(outcome) for outcome in islice(remaining, batch.num_rows)]
+        if len(rows) != batch.num_rows:
+            raise _out_of_balance()
+        writer.write_batch(batch, rows)
+        num_rows += len(rows)
+    writer.close()
+    if next(remaining, None) is not None:
+        raise _out_of_balance()
+    return num_rows
+
+
+def _out_of_balance() -> OutputError:
+    return OutputError("the input has not as many rows as there are answers; pass --start-over to score it anew")
+
+
+def _text_writer(
+    file: BinaryIO, reader: Reader, columns: PredictionColumns, format: str, has_header: bool, has_quotes: bool
+) -> _Writer:
     if format == "jsonl":
         return JsonLinesWriter(file)
-    # A TSV file without quotes stays one; anything else may hold tabs and line breaks, which only quotes can keep.
-    has_quotes = reader.has_quotes if isinstance(reader, DelimitedReader) and format == "tsv" else True
     names = [*reader.columns, *columns.types]
+    if format == "tsv" and has_header and all(len(name) > 1 and name[0] == name[-1] == '"' for name in names):
+        has_quotes = True  # else they would be taken for quotes
     return DelimitedWriter(file, names, "\t" if format == "tsv" else ",", has_header, has_quotes)
 
 
 @contextmanager
-def _created(path: Path, is_packed: bool) -> Iterator[BinaryIO]:
+def _created(path: Path, packing: Packing | None) -> Iterator[BinaryIO]:
     with path.open("wb") as file:
-        if is_packed:
-            # No name and no time in the header: they would make equal results differ.
-            with gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as packed:
-                yield cast(Any, packed)
+        if packing is not None:
+            with packing.pack(file) as packed:
+                yield packed
         else:
             yield file
         file.flush()

@@ -5,14 +5,15 @@
     ├── OutputError                the result cannot be written, or an unfinished run cannot be resumed
     ├── TextsFailedError           `classify` could not get an answer for every text
     └── ServiceError
-        ├── RequestRefusedError    400: the request itself is wrong
+        ├── RequestRefusedError    400, 413, 422: the request itself is wrong
         ├── AccessError            401, 402, 403: the API key or the account
         ├── UnexpectedAnswerError  any other status, which trying again will not change
         ├── UnavailableError       no answer for longer than the caller's patience
         └── TransientError         worth another attempt
             ├── OverloadedError    429
+            ├── ColdError          503: the platform has no instance of the service up yet
             ├── UnreachableError   no connection
-            └── FaultError         500, 502, 503, 504, a time-out, a broken or malformed answer
+            └── FaultError         another 5xx, 408, 425, a time-out, a broken or malformed answer
 
 Every message is one sentence that says what to mend.
 """
@@ -93,13 +94,25 @@ class OverloadedError(TransientError):
         self.retry_after_s = retry_after_s
 
 
+class ColdError(TransientError):
+    """The platform answered for the service: no instance is up yet."""
+
+    def __init__(self, message: str, retry_after_s: float | None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class UnreachableError(TransientError):
     """No connection to the service."""
 
 
 class FaultError(TransientError):
-    """The service failed on this request: 5xx, a time-out, a broken connection or a malformed answer."""
+    """The service failed on this request: 5xx, a time-out, a broken connection or a malformed answer.
 
-    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+    `status` is what it answered, if it answered one; 503 asks for patience.
+    """
+
+    def __init__(self, message: str, retry_after_s: float | None = None, status: int | None = None) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.status = status

@@ -5,8 +5,8 @@ A run that writes `scored.csv` works in the folder `scored.csv.partial`:
     job.json          what is being done; resuming something else is refused
     outcomes.jsonl    one line per row, in order
     journal.jsonl     checkpoints: that many rows and bytes of outcomes.jsonl are on the disk
-    lock              held while a run works here
-    input             a copy of standard input, if that is scored
+    batch-client.lock  held while a run works here
+    input           a copy of an input that can be read only once, if that is scored
     result            the result, until it is complete
 
 Whatever outcomes.jsonl holds beyond the last checkpoint is cut off on resuming. The result is encoded from the outcomes
@@ -24,11 +24,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from batch_client.durable import sync, sync_folder, write_atomically
+from batch_client.durable import LOCK, sync, sync_folder, write_atomically
 from batch_client.errors import OutputError
 from batch_client.outcomes import Failure, Outcome, Prediction
 
 _JOB, _OUTCOMES, _JOURNAL = "job.json", "outcomes.jsonl", "journal.jsonl"
+INPUT, RESULT = "input", "result"
+OWN_FILES = frozenset({_JOB, _OUTCOMES, _JOURNAL, INPUT, RESULT, LOCK})
 _SECONDS_BETWEEN_CHECKPOINTS = 1.0
 
 
@@ -149,6 +151,32 @@ def discard(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
+def check_is_ours(folder: Path) -> None:
+    """Raise OutputError if `folder` is there but not one of a run of ours: it is never to be touched then."""
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise OutputError(f"{folder} is in the way, where the run would work; move it or choose another --out")
+    if not folder.is_dir():
+        return
+    names = {entry.name for entry in folder.iterdir() if not _is_leftover(entry)}
+    if names and (LOCK not in names or not names <= OWN_FILES):
+        raise OutputError(
+            f"{folder} holds files that are not of a run of batch-client; move the folder or choose another --out"
+        )
+
+
+def remove(folder: Path) -> None:
+    """Remove the folder of a run: the files that a run makes, and the folder itself if nothing else is in it."""
+    for entry in list(folder.iterdir()):
+        if entry.name in OWN_FILES or _is_leftover(entry):
+            entry.unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _is_leftover(path: Path) -> bool:
+    return path.name.startswith(f".{_JOB}.") and path.name.endswith(".partial")
+
+
 def _read_checkpoints(path: Path) -> list[Checkpoint]:
     if not path.exists():
         return []
@@ -181,7 +209,10 @@ def _encode(outcome: Outcome) -> bytes:
     if isinstance(outcome, Failure):
         fields: list[Any] = [outcome.kind, outcome.reason]
     else:
-        fields = [outcome.sentiment, outcome.confidence, outcome.token_count, outcome.truncated, outcome.scores]
+        fields = [
+            outcome.sentiment, outcome.confidence, outcome.token_count, outcome.truncated, outcome.scores,
+            outcome.tokens_dropped, outcome.windows,
+        ]  # fmt: skip
     return json.dumps(fields).encode() + b"\n"
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from batch_client.errors import InputError
 from batch_client.protocols import PROTOCOLS
+
+ON_LONG_TEXT = ("truncate", "window", "reject")
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,10 @@ class Options:
     """Ask for every label's probability."""
     protocol: str = "batch-processor"
     """Wire format of the service: a key of `PROTOCOLS`."""
+    on_long_text: str = "truncate"
+    """What becomes of texts of more than `max_length` tokens: `truncate`, `window` (all is read), `reject`."""
+    reports: bool = True
+    """Ask for bad texts to be told in their place; a service that does not know how is asked without, by itself."""
     texts_per_request: int = 100
     """At most, and never more than the protocol's `max_texts`."""
     bytes_per_request: int = 512 * 1024
@@ -33,6 +40,8 @@ class Options:
     """For one attempt, from connecting to the last byte."""
     patience_s: float = 600.0
     """Give up when the service has answered nothing at all for so long."""
+    cold_start_s: float = 1800.0
+    """Give up when the platform has found no instance of the service for so long."""
     attempts: int = 5
     """Attempts at a request that the service fails on while it answers others."""
     backoff_s: float = 0.5
@@ -40,18 +49,21 @@ class Options:
     max_backoff_s: float = 20.0
 
     def __post_init__(self) -> None:
-        if not self.url.startswith(("http://", "https://")):
-            raise InputError(f"{self.url!r} is not a service's address; it begins with http:// or https://")
+        _check_url(self.url)
         if self.protocol not in PROTOCOLS:
             raise InputError(f"the protocol {self.protocol!r} is not known; use one of {', '.join(PROTOCOLS)}")
         PROTOCOLS[self.protocol].check(self)
+        if self.on_long_text not in ON_LONG_TEXT:
+            raise InputError(f"on_long_text {self.on_long_text!r} is not known; use one of {', '.join(ON_LONG_TEXT)}")
+        if self.protocol != "batch-processor" and self.on_long_text != "truncate":
+            raise InputError(f"on_long_text {self.on_long_text!r} is for batch-processor only, not for {self.protocol}")
         _check("max_length", self.max_length, 50, 1024)
         _check("texts_per_request", self.texts_per_request, 1, 100)
         _check("max_concurrency", self.max_concurrency, 1, 1024)
         _check("start_concurrency", self.start_concurrency, 1, 1024)
         _check("attempts", self.attempts, 1, 100)
-        for name in ("timeout_s", "patience_s", "backoff_s", "max_backoff_s", "bytes_per_request"):
-            if getattr(self, name) <= 0:
+        for name in ("timeout_s", "patience_s", "cold_start_s", "backoff_s", "max_backoff_s", "bytes_per_request"):
+            if not getattr(self, name) > 0:
                 raise InputError(f"{name} must be more than 0, not {getattr(self, name)}")
         if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable()):
             raise InputError("the API key holds characters that no key has (a line break?); copy it again")
@@ -60,3 +72,15 @@ class Options:
 def _check(name: str, value: int, low: int, high: int) -> None:
     if not low <= value <= high:
         raise InputError(f"{name} must be {low} to {high}, not {value}")
+
+
+def _check_url(url: str) -> None:
+    if not isinstance(url, str) or not url.startswith(("http://", "https://")):
+        raise InputError(f"{url!r} is not a service's address; it begins with http:// or https://")
+    try:
+        parts = urlsplit(url)
+        is_sound = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        is_sound = False
+    if not is_sound or any(character.isspace() for character in url):
+        raise InputError(f"{url!r} is not a service's address; it looks like http://127.0.0.1:8000")

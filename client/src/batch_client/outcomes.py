@@ -11,8 +11,9 @@ class Prediction:
     """The service's answer for one text.
 
     `confidence` and the values of `scores` are probabilities; `token_count` counts what the model saw;
-    `truncated` says that it did not see the whole text (both are None
-    if another server does not tell); `scores` is None unless all scores were asked for.
+    `truncated` says that it did not see the whole text; `scores` is None unless all scores were asked for;
+    `tokens_dropped` and `windows` are how many tokens the model did not see and in how many windows it read the text.
+    None stands for what the server does not tell.
     """
 
     sentiment: str
@@ -20,6 +21,8 @@ class Prediction:
     token_count: int | None
     truncated: bool | None
     scores: dict[str, float] | None = None
+    tokens_dropped: int | None = None
+    windows: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from batch_client.errors import InputError
 from batch_client.formats.opened import readable
 from batch_client.formats.source import Reader
-from batch_client.outcomes import Failure
+from batch_client.outcomes import Failure, Prediction
 from batch_client.texts import check_text
 
 
@@ -23,11 +23,13 @@ class Survey:
     unsendable: Mapping[str, int]
     text_column: str
     sha256: str
+    num_answered: int = 0
+    """Rows that have an answer already."""
 
     @property
     def num_sendable(self) -> int:
         """Rows that the service is to be asked about."""
-        return self.num_rows - sum(self.unsendable.values())
+        return self.num_rows - self.num_answered - sum(self.unsendable.values())
 
 
 def take_survey(reader: Reader, text_column: str | None) -> Survey:
@@ -38,18 +40,19 @@ def take_survey(reader: Reader, text_column: str | None) -> Survey:
     """
     column = _choose_column(reader, text_column)
     unsendable: Counter[str] = Counter()
-    num_rows = 0
+    num_rows = num_answered = 0
     for value in reader.values(column):
         num_rows += 1
         checked = check_text(value)
         if isinstance(checked, Failure):
             unsendable[checked.kind] += 1
-    return Survey(num_rows, unsendable, column, sha256_of(reader.path))
+        num_answered += isinstance(checked, Prediction)
+    return Survey(num_rows, unsendable, column, sha256_of(reader.path), num_answered)
 
 
 def sha256_of(path: Path) -> str:
     """Digest of a file's bytes. Raises InputError if it cannot be read."""
-    with readable(path), path.open("rb") as file:
+    with readable(str(path)), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -58,7 +61,7 @@ def _choose_column(reader: Reader, text_column: str | None) -> str:
     if text_column is None:
         if len(reader.columns) == 1:
             return reader.columns[0]
-        raise InputError(f"say which column holds the texts with --text-column; {reader.path} has {names or 'none'}")
+        raise InputError(f"say which column holds the texts with --text-column; {reader.name} has {names or 'none'}")
     if text_column not in reader.columns:
-        raise InputError(f"{reader.path} has no column {text_column!r}; it has {names or 'none'}")
+        raise InputError(f"{reader.name} has no column {text_column!r}; it has {names or 'none'}")
     return text_column

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from batch_client.outcomes import Failure
+import math
+
+from batch_client.outcomes import Failure, Outcome, Prediction
 
 MAX_TEXT_CHARACTERS = 10_000
 
 
-def check_text(value: object) -> str | Failure:
-    """The text as it is to be sent (stripped), or why the service would refuse it."""
-    if value is None:
+def check_text(value: object) -> str | Outcome:
+    """The text as it is to be sent (stripped), or why the service would refuse it. What has an outcome keeps it."""
+    if isinstance(value, Prediction | Failure):
+        return value
+    if value is None or _is_missing(value):
         return Failure("missing", "the text is missing")
     if not isinstance(value, str):
         return Failure("not_text", f"the value is of type {type(value).__name__}, not a text")
@@ -23,6 +27,11 @@ def check_text(value: object) -> str | Failure:
     if not _is_unicode(text):
         return Failure("not_unicode", "the text holds half of a surrogate pair, which is not valid Unicode")
     return text
+
+
+def _is_missing(value: object) -> bool:
+    """Whether it is how pandas and NumPy say that there is nothing."""
+    return (isinstance(value, float) and math.isnan(value)) or type(value).__name__ in ("NAType", "NaTType")
 
 
 def _is_unicode(text: str) -> bool:

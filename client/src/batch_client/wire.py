@@ -1,40 +1,47 @@
-"""The service's JSON: what is asked, and what counts as an answer."""
+"""The JSON of a batch-processor service: what is asked, and what counts as an answer."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from batch_client.errors import FaultError, Problem
-from batch_client.outcomes import Prediction
+from batch_client.outcomes import Failure, Outcome, Prediction
 
 if TYPE_CHECKING:
     from batch_client.options import Options
 
+REPORTS_FIELD = "on_invalid_text"
+"""Asks for bad texts to be told in their place; a service that does not know it refuses it by this name."""
+
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class _Error(BaseModel):
+    code: str
+    message: str
 
 
 class _Result(BaseModel):
     model_config = ConfigDict(strict=True)
 
-    text: str | None
-    sentiment: Annotated[str, Field(min_length=1)]
-    confidence: Probability
-    token_count: Annotated[int, Field(ge=0)]
     processing_order: int
-    truncated: bool
+    error: _Error | None = None
+    text: str | None = None
+    sentiment: str = ""
+    confidence: Probability | None = None
+    token_count: Annotated[int, Field(ge=0)] | None = None
+    truncated: bool | None = None
     scores: dict[str, Probability] | None = None
+    tokens_dropped: int | None = None
+    windows: int | None = None
 
 
 class _BatchAnswer(BaseModel):
     results: list[_Result]
-
-
-class _SingleAnswer(_Result):
-    pass
 
 
 class _Refusal(BaseModel):
@@ -62,16 +69,17 @@ class ServiceStats(BaseModel):
 
 def batch_request(texts: Sequence[str], options: Options) -> bytes:
     """Body of `POST /process-batch`."""
-    return json.dumps({"texts": list(texts), **_parameters(options)}, ensure_ascii=False).encode()
+    reporting = {REPORTS_FIELD: "report"} if options.reports else {}
+    return _encoded({"texts": list(texts), **_parameters(options), **reporting})
 
 
 def single_request(text: str, options: Options) -> bytes:
     """Body of `POST /analyze-single`."""
-    return json.dumps({"text": text, **_parameters(options)}, ensure_ascii=False).encode()
+    return _encoded({"text": text, **_parameters(options)})
 
 
-def parse_batch_answer(body: bytes, texts: Sequence[str], all_scores: bool) -> list[Prediction]:
-    """One prediction per text, in order.
+def parse_batch_answer(body: bytes, texts: Sequence[str], all_scores: bool) -> list[Outcome]:
+    """One outcome per text, in order.
 
     Raises:
         FaultError: the body is not an answer to these texts: cut short, malformed, miscounted or mixed up.
@@ -82,16 +90,19 @@ def parse_batch_answer(body: bytes, texts: Sequence[str], all_scores: bool) -> l
         raise FaultError(f"the service's answer is malformed: {_summary(error)}") from error
     if len(results) != len(texts):
         raise FaultError(f"the service answered {len(results)} results for {len(texts)} texts")
-    return [_prediction(results[order], text, order, all_scores) for order, text in enumerate(texts)]
+    return [_outcome(results[order], text, order, all_scores) for order, text in enumerate(texts)]
 
 
 def parse_single_answer(body: bytes, text: str, all_scores: bool) -> Prediction:
     """The prediction for one text. Raises FaultError like `parse_batch_answer`."""
     try:
-        result = _SingleAnswer.model_validate_json(body)
+        result = _Result.model_validate_json(body)
     except ValidationError as error:
         raise FaultError(f"the service's answer is malformed: {_summary(error)}") from error
-    return _prediction(result, text, 0, all_scores)
+    outcome = _outcome(result, text, 0, all_scores)
+    if isinstance(outcome, Failure):
+        raise FaultError(f"the service answered an error: {outcome.reason}")
+    return outcome
 
 
 def parse_stats(body: bytes) -> ServiceStats:
@@ -130,18 +141,33 @@ def reason_in(body: bytes) -> str | None:
     return None
 
 
-def _prediction(result: _Result, text: str, order: int, all_scores: bool) -> Prediction:
+def _encoded(body: dict[str, Any]) -> bytes:
+    return json.dumps(body, ensure_ascii=False).encode()
+
+
+def _outcome(result: _Result, text: str, order: int, all_scores: bool) -> Outcome:
     if result.processing_order != order:
         raise FaultError(f"the service answered result {result.processing_order} in place {order}")
+    if result.error is not None:
+        # Its place in the request means nothing to people.
+        return Failure(result.error.code, result.error.message.replace(f"texts[{order}]", "the text"))
     if result.text is not None and result.text != text:
         raise FaultError(f"the service answered another text than the one in place {order}")
+    is_whole = result.confidence is not None and result.token_count is not None and result.truncated is not None
+    if not (result.sentiment and is_whole):
+        raise FaultError(f"the service's answer is malformed: results.{order} lacks a field")
     if all_scores and not result.scores:
         raise FaultError(f"the service left out the scores in place {order}")
-    return Prediction(result.sentiment, result.confidence, result.token_count, result.truncated, result.scores)
+    return Prediction(
+        result.sentiment, result.confidence or 0.0, result.token_count, result.truncated, result.scores,
+        result.tokens_dropped, result.windows,
+    )  # fmt: skip
 
 
 def _parameters(options: Options) -> dict[str, object]:
-    return {"max_length": options.max_length, "return_all_scores": options.all_scores}
+    # What is as it always was is left out: a service that does not know the field refuses it.
+    further: dict[str, object] = {"on_long_text": options.on_long_text} if options.on_long_text != "truncate" else {}
+    return {"max_length": options.max_length, "return_all_scores": options.all_scores, **further}
 
 
 def _summary(error: ValidationError) -> str:

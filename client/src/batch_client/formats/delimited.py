@@ -5,30 +5,48 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from batch_client.errors import InputError, OutputError
-from batch_client.formats.json_lines import compact_json
-from batch_client.formats.opened import bounded_lines, open_text
+from batch_client.formats.delimiters import declared_delimiter, guess_delimiter, name_of, quotes_enclose
+from batch_client.formats.opened import TextFile, bounded_lines
 from batch_client.formats.source import ReadOptions, Row
+from batch_client.formats.values import as_cell
 
 _MAX_CELL_CHARACTERS = 16 * 2**20
 _UNCLOSED = "is a quote left open? If quotes are ordinary characters in this file, pass --no-quotes"
 
 
 class DelimitedReader:
-    """Reads cells parted by `delimiter`.
+    """Reads cells parted by one character.
 
     An empty line is no row, except in a file of one column, where it is an empty cell.
     """
 
-    def __init__(self, path: Path, delimiter: str, options: ReadOptions) -> None:
-        self.path = path
-        self._delimiter = delimiter
+    def __init__(self, file: TextFile, default: str, options: ReadOptions, text_column: str | None = None) -> None:
+        self.path, self.name = file.path, file.name
+        self._file = file
         self._options = options
-        self.has_quotes = options.has_quotes if options.has_quotes is not None else delimiter == ","
+        lines = file.start.removeprefix("\ufeff").splitlines()
+        declared = declared_delimiter(lines[0]) if lines else None
+        self._num_skipped = int(declared is not None)
+        lines = [line for line in lines[self._num_skipped :] if line.strip()]
+        self.delimiter = options.delimiter or declared
+        self._is_guessed = self.delimiter is None
+        if self.delimiter is None:
+            self.delimiter = guess_delimiter(
+                lines[0] if lines else "", default, text_column, self.name, options.has_header
+            )
+        if options.has_quotes is not None:
+            self.has_quotes = options.has_quotes
+        else:
+            is_tsv = self.delimiter == "\t" and default == "\t"
+            self.has_quotes = not is_tsv or quotes_enclose(lines, self.delimiter, options.has_header)
         self.columns = self._read_columns()
+        kind = "TSV" if default == "\t" else "CSV"
+        parted = f"cells parted by {name_of(self.delimiter)}" + (" (guessed)" if self._is_guessed else "")
+        quoted = "quotes enclose cells" if self.has_quotes else "quotes are ordinary characters"
+        self.description = f"{kind}, {file.description}, {parted}, {quoted}"
 
     def rows(self) -> Iterator[Row]:
         """All rows; a row with more or fewer cells than columns raises InputError."""
@@ -42,46 +60,59 @@ class DelimitedReader:
             yield cells[place]
 
     def _read_columns(self) -> list[str]:
-        first = next(self._records(), (0, []))[1]
+        first = next((cells for _, cells in self._records() if cells), [])
         if not first:
-            raise InputError(f"{self.path} is empty; it should hold at least a line that names the columns")
+            raise InputError(f"{self.name} is empty; it should hold at least a line that names the columns")
         if not self._options.has_header:
             return [str(number) for number in range(1, len(first) + 1)]
         if twice := sorted({name for name in first if first.count(name) > 1}):
-            raise InputError(f"{self.path} has two columns named {twice[0]!r}; give them different names")
+            raise InputError(f"{self.name} has two columns named {twice[0]!r}; give them different names")
         return first
 
     def _cells(self, skip_header: bool) -> Iterator[list[str]]:
         num_columns = len(self.columns)
-        records = self._records()
-        if skip_header:
-            next(records)
-        for line, cells in records:
+        is_header_next = skip_header
+        for line, cells in self._records():
+            if is_header_next:
+                is_header_next = not cells
+                continue
             if len(cells) != num_columns:
                 if cells:
                     raise InputError(
-                        f"{self.path}, line {line}: the row has {len(cells)} cells, but there are {num_columns} "
-                        "columns; mend the line (a cell that holds a separator or a line break must be in quotes)"
+                        f"{self.name}, line {line}: the row has {len(cells)} cells, but there are {num_columns} "
+                        f"columns{self._guess()}; "
+                        "mend the line (a cell that holds a separator or a line break must be in quotes)"
                     )
                 if num_columns > 1:
                     continue
                 cells = [""]
             yield cells
 
+    def _guess(self) -> str:
+        if not self._is_guessed or self.delimiter == ",":
+            return ""
+        return f" (parted by {name_of(str(self.delimiter))}, as was guessed; --delimiter says otherwise)"
+
     def _records(self) -> Iterator[tuple[int, list[str]]]:
         """Each record with the number of its last line."""
         csv.field_size_limit(_MAX_CELL_CHARACTERS)
         quoting: Any = csv.QUOTE_MINIMAL if self.has_quotes else csv.QUOTE_NONE
-        with open_text(self.path, self._options.encoding, newline="") as text:
-            lines = bounded_lines(text, self.path)
-            reader = csv.reader(lines, delimiter=self._delimiter, quoting=quoting, strict=True)
+        with self._file.open(newline="") as text:
+            lines = bounded_lines(text, self.name)
+            for _ in range(self._num_skipped):
+                next(lines)
+            reader = csv.reader(lines, delimiter=str(self.delimiter), quoting=quoting, strict=True)
             last_line = 1
             try:
                 for cells in reader:
                     last_line = reader.line_num + 1
-                    yield reader.line_num, cells
+                    yield reader.line_num + self._num_skipped, cells
             except csv.Error as error:
-                raise InputError(f"{self.path}, row that begins in line {last_line}: {error}; {_UNCLOSED}") from None
+                raise InputError(f"{self.name}, row that begins in line {last_line}: {error}; {_UNCLOSED}") from None
+
+
+class UnquotableError(OutputError):
+    """A cell that cannot be written without quotes."""
 
 
 class DelimitedWriter:
@@ -95,21 +126,33 @@ class DelimitedWriter:
         self._columns = columns
         quoting: Any = {"quoting": csv.QUOTE_MINIMAL} if has_quotes else {"quoting": csv.QUOTE_NONE, "quotechar": None}
         # The module quotes a lone carriage return only if it is part of the line's end.
-        self._csv = csv.writer(_LineFeeds(self._text), delimiter=delimiter, lineterminator="\r\n", **quoting)
-        if has_header:
-            self._csv.writerow(columns)
+        lines = _LineFeeds(self._text)
+        self._csv = csv.writer(lines, delimiter=delimiter, lineterminator="\r\n", **quoting)
+        if not has_header:
+            return
+        # Quotes around every name keep readers from taking a name's semicolon for a delimiter, and tell our own reader
+        # of TSV that quotes enclose cells.
+        if has_quotes and (delimiter == "\t" or any(sign in name for name in columns for sign in ";|\t")):
+            csv.writer(lines, delimiter=delimiter, lineterminator="\r\n", quoting=csv.QUOTE_ALL).writerow(columns)
+        else:
+            self._write(columns)
 
     def write(self, row: Row) -> None:
-        """Write one row. Raises OutputError for a value that cannot be written without quotes."""
-        try:
-            self._csv.writerow([_cell(row.get(column)) for column in self._columns])
-        except csv.Error as error:
-            raise OutputError(f"a cell cannot be written without quotes ({error}); write CSV or JSON lines") from None
+        """Write one row. Raises UnquotableError for a value that cannot be written without quotes."""
+        self._write([as_cell(row.get(column)) for column in self._columns])
 
     def close(self) -> None:
         """Write what is still held back; the file stays open."""
         self._text.flush()
         self._text.detach()
+
+    def _write(self, cells: Sequence[str]) -> None:
+        try:
+            self._csv.writerow(cells)
+        except csv.Error as error:
+            raise UnquotableError(
+                f"a cell cannot be written without quotes ({error}); write CSV or JSON lines"
+            ) from None
 
 
 class _LineFeeds:
@@ -118,13 +161,3 @@ class _LineFeeds:
 
     def write(self, line: str) -> None:
         self._text.write(line[:-2] + "\n")
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, dict | list):
-        return compact_json(value)
-    return str(value)

@@ -1,49 +1,69 @@
-"""JSON lines: one object per line."""
+"""JSON: one object per line, or one array of objects."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from batch_client.errors import InputError
-from batch_client.formats.opened import bounded_lines, open_text
-from batch_client.formats.source import ReadOptions, Row
+from batch_client.formats.opened import TextFile
+from batch_client.formats.source import Row
+from batch_client.formats.values import compact_json, exact_number
+
+_MAX_ARRAY_CHARACTERS = 256 * 2**20
+_DEEP = 200
+"""So many brackets in a row are looked at twice: what can be read may be nested too deeply to be written again."""
 
 
 class JsonLinesReader:
     """Reads objects; blank lines are no rows. Rows may have different fields: `columns` are all there are."""
 
-    def __init__(self, path: Path, options: ReadOptions) -> None:
-        self.path = path
-        self._options = options
+    def __init__(self, file: TextFile) -> None:
+        self.path, self.name = file.path, file.name
+        self._file = file
+        self.description = f"JSON lines, {file.description}"
         self.columns = list(dict.fromkeys(name for row in self.rows() for name in row))
 
     def rows(self) -> Iterator[Row]:
         """All objects."""
-        with open_text(self.path, self._options.encoding, newline="\n") as text:
-            for number, line in enumerate(bounded_lines(text, self.path), 1):
-                if line.strip():
-                    yield self._parse(line, number)
+        for number, line in enumerate(self._file.lines(newline="\n"), 1):
+            if line.strip():
+                yield as_row(_parse(line, f"{self.name}, line {number}"), f"{self.name}, line {number}")
 
     def values(self, column: str) -> Iterator[Any]:
         """The values of one field."""
         for row in self.rows():
             yield row.get(column)
 
-    def _parse(self, line: str, number: int) -> Row:
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{self.path}, line {number} is not JSON: {error.msg} at column {error.colno}") from None
-        except RecursionError:
-            raise InputError(f"{self.path}, line {number} is nested too deeply") from None
-        except ValueError as error:
-            raise InputError(f"{self.path}, line {number} cannot be read: {error}") from None
-        if not isinstance(row, dict):
-            raise InputError(f'{self.path}, line {number} is not an object such as {{"text": "I love this!"}}')
-        return row
+
+class JsonArrayReader:
+    """Reads an array of objects. It is held in memory, which is why its size is bounded."""
+
+    def __init__(self, file: TextFile) -> None:
+        self.path, self.name = file.path, file.name
+        self.description = f"a JSON array, {file.description}"
+        with file.open(newline="") as text:
+            content = text.read(_MAX_ARRAY_CHARACTERS + 1)
+        if len(content) > _MAX_ARRAY_CHARACTERS:
+            raise InputError(
+                f"{self.name} is a JSON array of more than {_MAX_ARRAY_CHARACTERS:,} characters; "
+                "make JSON lines of it first, for example with jq -c '.[]'"
+            )
+        found = _parse(content, self.name)
+        if not isinstance(found, list):
+            raise InputError(f"{self.name} holds one JSON value, not rows; write one object per line (JSON lines)")
+        self._rows = [as_row(row, f"{self.name}, element {number}") for number, row in enumerate(found, 1)]
+        self.columns = list(dict.fromkeys(name for row in self._rows for name in row))
+
+    def rows(self) -> Iterator[Row]:
+        """All objects."""
+        yield from self._rows
+
+    def values(self, column: str) -> Iterator[Any]:
+        """The values of one field."""
+        for row in self._rows:
+            yield row.get(column)
 
 
 class JsonLinesWriter:
@@ -60,11 +80,31 @@ class JsonLinesWriter:
         """Nothing is held back."""
 
 
-def compact_json(value: Any) -> str:
-    """JSON that UTF-8 can carry: readable, but escaped as a whole if a string in it holds a lone surrogate."""
-    readable = json.dumps(value, ensure_ascii=False, default=str)
+def as_row(value: Any, place: str) -> Row:
+    """The object that a row must be. Raises InputError."""
+    if not isinstance(value, dict):
+        raise InputError(f'{place} is not an object such as {{"text": "I love this!"}}')
+    return value
+
+
+def _parse(text: str, place: str) -> Any:
     try:
-        readable.encode()
-    except UnicodeEncodeError:
-        return json.dumps(value, default=str)
-    return readable
+        found = json.loads(text, parse_float=exact_number, object_pairs_hook=_without_repetition)
+        if text.count("[") + text.count("{") > _DEEP:
+            compact_json(found)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{place} is not JSON: {error.msg} at column {error.colno}") from None
+    except RecursionError:
+        raise InputError(f"{place} is nested too deeply") from None
+    except (ValueError, ArithmeticError) as error:
+        raise InputError(f"{place} cannot be read: {error}") from None
+    return found
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> Row:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"an object has the field {twice!r} twice")
+    return found

@@ -1,99 +1,169 @@
-"""Opening input files: gzip undone, text decoded, lines of bounded length, faults told in a sentence."""
+"""Opening input files: packing undone, text decoded, lines of bounded length, faults told in a sentence."""
 
 from __future__ import annotations
 
 import codecs
-import gzip
 import io
+import lzma
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TextIO, cast
+from typing import BinaryIO, TextIO
 
 from batch_client.errors import InputError
+from batch_client.formats.packings import START_BYTES, packing_of, unpacked
+from batch_client.formats.source import ReadOptions
 
 MAX_LINE_CHARACTERS = 32 * 2**20
-_BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_BOMS = {
+    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark it begins with
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_UNPACKING_FAULTS: tuple[type[Exception], ...] = (EOFError, zlib.error, lzma.LZMAError)
 
 
-def is_gzip(path: Path) -> bool:
-    """Whether the content is gzip, whatever the name says. Raises InputError if the file cannot be opened."""
-    with readable(path), path.open("rb") as file:
-        return file.read(2) == b"\x1f\x8b"
+@dataclass(frozen=True)
+class TextFile:
+    """A file of lines: what people call it, how it is decoded, and whether its lines end in carriage returns alone."""
+
+    path: Path
+    name: str
+    encoding: str
+    has_lone_returns: bool
+    start: str
+    """Its first characters, decoded."""
+
+    @property
+    def description(self) -> str:
+        """How it is decoded, for people."""
+        encoding = self.encoding.removesuffix("-sig").upper()
+        return encoding + (", lines ended by carriage returns" if self.has_lone_returns else "")
+
+    @contextmanager
+    def open(self, newline: str) -> Iterator[TextIO]:
+        """The content decoded. Raises InputError for bytes that are not in its encoding (the line is named)."""
+        with open_binary(self.path, self.name) as binary:
+            try:
+                with io.TextIOWrapper(binary, encoding=self.encoding, newline=newline) as text:
+                    yield text
+            except UnicodeError:
+                raise InputError(self._undecodable()) from None
+
+    def lines(self, newline: str) -> Iterator[str]:
+        """The lines with their ends, which are those of `newline` or, in a file that has no other, carriage returns."""
+        with self.open("" if self.has_lone_returns else newline) as text:
+            yield from bounded_lines(text, self.name)
+
+    def _undecodable(self) -> str:
+        mend = "say which encoding the file has, for example --encoding latin-1"
+        if self.encoding.startswith("utf-8"):
+            with open_binary(self.path, self.name) as binary:
+                for number, line in enumerate(binary, 1):
+                    try:
+                        line.decode()
+                    except UnicodeDecodeError as error:
+                        return f"{self.name}, line {number}: byte 0x{line[error.start]:02x} is not valid UTF-8; {mend}"
+        return f"{self.name} is not valid {self.encoding}; {mend}"
+
+
+def open_text_file(path: Path, options: ReadOptions) -> TextFile:
+    """Find out how a file of lines is decoded: as its byte order mark says, or `options.encoding`, or as UTF-8.
+
+    Raises:
+        InputError: it cannot be read, or the encoding is unknown or not the one that the mark tells.
+    """
+    name = options.name or str(path)
+    with open_binary(path, name) as binary:
+        start = binary.read(START_BYTES)
+    marked = next((encoding for bom, encoding in _BOMS.items() if start.startswith(bom)), None)
+    encoding = _chosen_encoding(options.encoding, marked, start, name)
+    # The sample may end within a character.
+    characters = codecs.getincrementaldecoder(encoding)("replace").decode(start)
+    has_lone_returns = "\r" in characters[:-1] and "\n" not in characters
+    return TextFile(path, name, encoding, has_lone_returns, characters)
 
 
 @contextmanager
-def readable(path: Path) -> Iterator[None]:
-    """Turn the faults of reading `path` within the block into InputError."""
+def readable(name: str) -> Iterator[None]:
+    """Turn the faults of reading a file within the block into InputError."""
     try:
         yield
     except FileNotFoundError:
-        raise InputError(f"{path} does not exist") from None
+        raise InputError(f"{name} does not exist") from None
     except IsADirectoryError:
-        raise InputError(f"{path} is a folder; name a file in it") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{path} is damaged or was cut short: {error}") from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise InputError(f"{name} is a folder; name a file in it") from None
+    except _UNPACKING_FAULTS as error:
+        raise InputError(f"{name} is damaged or was cut short: {error}") from error
+    except OSError as error:  # gzip's and bzip2's own faults among them
+        if error.errno is None:
+            raise InputError(f"{name} is damaged or was cut short: {error}") from error
+        raise InputError(f"{name} cannot be read: {error.strerror or error}") from error
+    except Exception as error:
+        if type(error).__name__ == "ZstdError":  # of a package that need not be there
+            raise InputError(f"{name} is damaged or was cut short: {error}") from error
+        raise
+
+
+def start_of(path: Path, name: str) -> bytes:
+    """The first bytes of a file, packing and all."""
+    with readable(name), path.open("rb") as file:
+        return file.read(512)
 
 
 @contextmanager
-def open_binary(path: Path) -> Iterator[BinaryIO]:
-    """The content, gzip undone. Raises InputError if it cannot be read."""
-    with readable(path):
-        if is_gzip(path):
-            with gzip.open(path) as unpacked:
-                yield cast(BinaryIO, unpacked)
+def open_binary(path: Path, name: str) -> Iterator[BinaryIO]:
+    """The content, packing undone. Raises InputError if it cannot be read."""
+    packing = packing_of(start_of(path, name))
+    with readable(name), path.open("rb") as file:
+        if packing is None:
+            yield file
         else:
-            with path.open("rb") as file:
-                yield file
+            with unpacked(file, packing) as content:
+                yield content
 
 
-@contextmanager
-def open_text(path: Path, encoding: str | None, newline: str) -> Iterator[TextIO]:
-    """The content decoded: from `encoding`, or else as the byte order mark says, or else from UTF-8.
-
-    Raises:
-        InputError: it cannot be read, or holds bytes that are not in this encoding (the line is named).
-    """
-    with open_binary(path) as binary:
-        chosen = encoding or guess_encoding(path)
-        try:
-            with io.TextIOWrapper(binary, encoding=chosen, newline=newline) as text:
-                yield text
-        except LookupError:
-            raise InputError(f"{chosen!r} is not a known encoding; try utf-8, latin-1, cp1252 or utf-16") from None
-        except UnicodeError:
-            raise InputError(_undecodable(path, chosen)) from None
-
-
-def bounded_lines(text: TextIO, path: Path) -> Iterator[str]:
+def bounded_lines(text: TextIO, name: str) -> Iterator[str]:
     """The lines with their ends. Raises InputError at one that would not fit into memory."""
     number = 1
     while line := text.readline(MAX_LINE_CHARACTERS):
         if len(line) == MAX_LINE_CHARACTERS:
             raise InputError(
-                f"{path}, line {number} is longer than {MAX_LINE_CHARACTERS:,} characters; is this a text?"
+                f"{name}, line {number} is longer than {MAX_LINE_CHARACTERS:,} characters; is this a text?"
             )
         yield line
         number += 1
 
 
-def guess_encoding(path: Path) -> str:
-    """The encoding that the byte order mark tells, or UTF-8."""
-    with open_binary(path) as binary:
-        start = binary.read(3)
-    return next((encoding for bom, encoding in _BOMS.items() if start.startswith(bom)), "utf-8")
+def _chosen_encoding(asked: str | None, marked: str | None, start: bytes, name: str) -> str:
+    if asked is None:
+        return marked or _unmarked_encoding(start)
+    try:
+        found = codecs.lookup(asked)
+        "".encode(asked)
+    except (LookupError, ValueError, TypeError):
+        raise InputError(f"{asked!r} is not a known encoding; try utf-8, latin-1, cp1252 or utf-16") from None
+    if marked is None:
+        # Without a mark, plain UTF-16 would be read in this machine's byte order, whatever the file's is.
+        is_open = found.name in ("utf-16", "utf-32")
+        return _unmarked_encoding(start) if is_open and "utf-16" in _unmarked_encoding(start) else asked
+    family = marked.removesuffix("-sig")
+    if not found.name.startswith(family):
+        raise InputError(
+            f"{name} begins with the byte order mark of {family.upper()}, but --encoding says {asked}; "
+            "leave --encoding away"
+        )
+    return marked
 
 
-def _undecodable(path: Path, encoding: str) -> str:
-    mend = "say which encoding the file has, for example --encoding latin-1"
-    if encoding.startswith("utf-8"):
-        with open_binary(path) as binary:
-            for number, line in enumerate(binary, 1):
-                try:
-                    line.decode()
-                except UnicodeDecodeError as error:
-                    return f"{path}, line {number}: byte 0x{line[error.start]:02x} is not valid UTF-8; {mend}"
-    return f"{path} is not valid {encoding}; {mend}"
+def _unmarked_encoding(start: bytes) -> str:
+    """UTF-8, or UTF-16 if the sample is mostly of characters whose one byte is zero."""
+    sample = start[: len(start) // 2 * 2]
+    for encoding, zeros, others in (("utf-16-le", sample[1::2], sample[::2]), ("utf-16-be", sample[::2], sample[1::2])):
+        if len(sample) > 3 and zeros.count(0) > 0.4 * len(zeros) and others.count(0) < 0.05 * len(others):
+            return encoding
+    return "utf-8"

@@ -1,60 +1,96 @@
-"""Parquet, through Arrow. The only module that imports pyarrow, so that nobody else waits for it."""
+"""Parquet, through Arrow. With `arrow_values` the only module that imports pyarrow: nobody else waits for it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from batch_client.errors import InputError
-from batch_client.formats.json_lines import compact_json
-from batch_client.formats.opened import is_gzip, readable
+from batch_client.formats.arrow_values import as_python, decoded, holds_bytes
+from batch_client.formats.opened import readable
 from batch_client.formats.source import Row
+from batch_client.formats.values import as_cell
 
 _ROWS_PER_BATCH = 4096
 _ROWS_PER_GROUP = 65_536
 _ARROW_TYPES = {str: pa.string(), float: pa.float64(), int: pa.int64(), bool: pa.bool_()}
+_NANOSECONDS_FROM, _NANOSECONDS_TO = datetime(1678, 1, 1), datetime(2262, 1, 1)
 
 
 class ParquetReader:
     """Reads a Parquet file, some thousand rows at a time."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        if is_gzip(path):
-            raise InputError(f"{path} is Parquet inside gzip; Parquet is packed already: gunzip it first")
+    def __init__(self, path: Path, name: str | None = None) -> None:
+        self.path, self.name = path, name or str(path)
+        self._int96_unit = "ns"
+        self._int96_unit = self._find_int96_unit()
         with self._open() as file:
             self.schema = file.schema_arrow
         self.columns: list[str] = self.schema.names
         if len(set(self.columns)) < len(self.columns):
-            raise InputError(f"{path} has two columns of the same name; give them different names")
+            raise InputError(f"{self.name} has two columns of the same name; give them different names")
+        with_bytes = [field.name for field in self.schema if holds_bytes(field.type)]
+        self.description = "Parquet" + (
+            f", bytes of {', '.join(map(repr, with_bytes))} as text where they are UTF-8, else in base64"
+            if with_bytes
+            else ""
+        )
 
     def rows(self) -> Iterator[Row]:
-        """All rows as Python values; times, dates, decimals and bytes as text."""
+        """All rows as Python values; times, dates and decimals as text; bytes as text or base64."""
         for batch in self.batches():
-            yield from _as_json_types(batch).to_pylist()
+            columns = [as_python(column) for column in batch.columns]
+            for cells in zip(*columns, strict=True):
+                yield dict(zip(self.columns, cells, strict=True))
 
     def values(self, column: str) -> Iterator[Any]:
-        """The values of one column; no other is read."""
+        """The values of one column; no other is read. Bytes that are no text stay bytes."""
         for batch in self.batches([column]):
-            yield from _as_json_types(batch).column(0).to_pylist()
+            found = batch.column(batch.schema.names.index(column))
+            yield from decoded(found) if holds_bytes(found.type) else as_python(found)
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """All rows as Arrow has them, or some columns of them."""
         with self._open() as file:
             yield from file.iter_batches(_ROWS_PER_BATCH, columns=columns)
 
+    def _find_int96_unit(self) -> str:
+        """The old timestamps of Spark and Hive reach from year 1 to 9999: nanoseconds would wrap around there."""
+        with self._open() as file:
+            schema = file.schema
+            leaves = [schema.column(place) for place in range(len(schema.names))]
+        paths = [leaf.path for leaf in leaves if leaf.physical_type == "INT96"]
+        if not paths:
+            return "ns"
+        self._int96_unit = "us"
+        if any("." in path for path in paths):
+            return "us"
+        for batch in self.batches(paths):
+            for column in batch.columns:
+                ends = pc.min_max(column)
+                low, high = (ends[end].cast(pa.int64()).as_py() for end in ("min", "max"))
+                for moment in (low, high):
+                    if moment is not None and not _fits_nanoseconds(moment):
+                        return "us"
+        return "ns"
+
     @contextmanager
     def _open(self) -> Iterator[pq.ParquetFile]:
         try:
-            with readable(self.path), pq.ParquetFile(self.path, pre_buffer=False) as file:
+            with (
+                readable(self.name),
+                pq.ParquetFile(self.path, pre_buffer=False, coerce_int96_timestamp_unit=self._int96_unit) as file,
+            ):
                 yield file
         except pa.ArrowException as error:
-            raise InputError(f"{self.path} is not sound Parquet: {str(error).splitlines()[0]}") from error
+            raise InputError(f"{self.name} is not sound Parquet: {str(error).splitlines()[0]}") from error
 
 
 class ParquetWriter:
@@ -62,7 +98,7 @@ class ParquetWriter:
 
     def __init__(self, file: BinaryIO, schema: pa.Schema, further: Mapping[str, type]) -> None:
         self._further = pa.schema([(name, _ARROW_TYPES[kind]) for name, kind in further.items()])
-        self._schema = pa.unify_schemas([schema, self._further]).with_metadata(schema.metadata)
+        self._schema = pa.schema([*schema, *self._further], metadata=schema.metadata)
         self._writer = pq.ParquetWriter(file, self._schema)
         self._waiting: list[pa.RecordBatch] = []
 
@@ -111,18 +147,19 @@ class TextParquetWriter:
         self._rows = []
 
 
+def check_writable(schema: pa.Schema, name: str) -> None:
+    """Raise InputError if a column cannot be written as Parquet: found out on a table without rows."""
+    try:
+        with pa.BufferOutputStream() as sink, pq.ParquetWriter(sink, schema):
+            pass
+    except (pa.ArrowException, NotImplementedError) as error:
+        raise InputError(f"{name} cannot be written as Parquet again: {str(error).splitlines()[0]}") from error
+
+
 def _as_text(value: Any) -> str | None:
-    if value is None:
-        return None
-    text = value if isinstance(value, str) else compact_json(value)
-    return text.encode("utf-8", "backslashreplace").decode()
+    return None if value is None else as_cell(value).encode("utf-8", "backslashreplace").decode()
 
 
-def _as_json_types(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch with what JSON has no type for as text: Python's own types would lose nanoseconds, or refuse them."""
-    columns = [column.cast(pa.string()) if _needs_text(column.type) else column for column in batch.columns]
-    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
-
-
-def _needs_text(kind: pa.DataType) -> bool:
-    return (pa.types.is_temporal(kind) and not pa.types.is_duration(kind)) or pa.types.is_decimal(kind)
+def _fits_nanoseconds(microseconds: int) -> bool:
+    epoch = datetime(1970, 1, 1)
+    return (_NANOSECONDS_FROM - epoch).total_seconds() < microseconds / 1e6 < (_NANOSECONDS_TO - epoch).total_seconds()

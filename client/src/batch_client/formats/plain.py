@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
-from batch_client.formats.opened import bounded_lines, open_text
-from batch_client.formats.source import ReadOptions, Row
+from batch_client.formats.opened import TextFile
+from batch_client.formats.source import Row
 
 COLUMN = "text"
 
@@ -14,10 +13,11 @@ COLUMN = "text"
 class PlainReader:
     """Reads lines; a blank line is a row too, so that the result lines up with the input."""
 
-    def __init__(self, path: Path, options: ReadOptions) -> None:
-        self.path = path
+    def __init__(self, file: TextFile) -> None:
+        self.path, self.name = file.path, file.name
         self.columns = [COLUMN]
-        self._options = options
+        self.description = f"plain text, {file.description}, one text per line"
+        self._file = file
 
     def rows(self) -> Iterator[Row]:
         """All lines without their ends."""
@@ -26,6 +26,5 @@ class PlainReader:
 
     def values(self, column: str) -> Iterator[str]:
         """All lines without their ends."""
-        with open_text(self.path, self._options.encoding, newline="\n") as text:
-            for line in bounded_lines(text, self.path):
-                yield line.removesuffix("\n").removesuffix("\r")
+        for line in self._file.lines(newline="\n"):
+            yield line.removesuffix("\n").removesuffix("\r")

@@ -21,6 +21,12 @@ class ReadOptions:
     """Whether the first line of CSV or TSV names the columns; if not, they are named 1, 2, 3 and so on."""
     has_quotes: bool | None = None
     """Whether quotes enclose cells (usual in CSV) or are ordinary characters (usual in TSV)."""
+    delimiter: str | None = None
+    """What parts the cells of CSV and TSV: one character."""
+    sheet: str | None = None
+    """Which sheet of a spreadsheet."""
+    name: str | None = None
+    """What people call the input, if the path is only that of a copy."""
 
 
 class Reader(Protocol):
@@ -30,7 +36,11 @@ class Reader(Protocol):
     """
 
     path: Path
+    name: str
+    """What people call the file."""
     columns: list[str]
+    description: str
+    """How the file is read, for people: what was guessed must be said."""
 
     def rows(self) -> Iterator[Row]:
         """All rows, in order."""

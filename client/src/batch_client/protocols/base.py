@@ -10,7 +10,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from batch_client.errors import FaultError, InputError
-from batch_client.outcomes import Prediction
+from batch_client.outcomes import Outcome, Prediction
 
 if TYPE_CHECKING:
     from batch_client.options import Options
@@ -44,8 +44,8 @@ class ServiceProtocol(Protocol):
         """The JSON that asks for 1 to `max_texts` texts."""
         ...
 
-    def parse(self, body: bytes, texts: Sequence[str], options: Options) -> list[Prediction]:
-        """One prediction per text, in order. Raises FaultError if the body is no answer to these texts."""
+    def parse(self, body: bytes, texts: Sequence[str], options: Options) -> Sequence[Outcome]:
+        """One outcome per text, in order. Raises FaultError if the body is no answer to these texts."""
         ...
 
 

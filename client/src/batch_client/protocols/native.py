@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from batch_client import wire
-from batch_client.outcomes import Prediction
+from batch_client.outcomes import Outcome
 
 if TYPE_CHECKING:
     from batch_client.options import Options
@@ -27,6 +27,6 @@ class Native:
         """Body of `POST /process-batch`."""
         return wire.batch_request(texts, options)
 
-    def parse(self, body: bytes, texts: Sequence[str], options: Options) -> list[Prediction]:
+    def parse(self, body: bytes, texts: Sequence[str], options: Options) -> list[Outcome]:
         """Its answer."""
         return wire.parse_batch_answer(body, texts, options.all_scores)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -20,8 +21,21 @@ def write_report(path: Path, reader: Reader, text_column: str, group_column: str
     tally = Tally(Groups(group_column) if group_column else None)
     for row, outcome in zip(reader.rows(), journal.outcomes(), strict=True):
         tally.add(row.get(text_column), outcome, row.get(group_column) if group_column else None)
-    page = render(tally, measure_throughput(journal.checkpoints()), reader.path.name)
+    page = render(tally, measure_throughput(journal.checkpoints()), _shown_name(reader.name))
     write_atomically(path, page.encode())
+
+
+def _shown_name(name: str) -> str:
+    """The last part of a file's name, which on some systems may hold any bytes."""
+    return os.fsencode(Path(name).name or name).decode("utf-8", "replace")
+
+
+def _group_notes(tally: Tally) -> list[str]:
+    if tally.groups is None:
+        return []
+    num_failed = tally.failures.total()
+    failed = [f"{num_failed:,} rows without an answer are in no group."] if num_failed else []
+    return tally.groups.notes() + failed
 
 
 def render(tally: Tally, throughput: Throughput, name: str) -> str:
@@ -48,6 +62,7 @@ def render(tally: Tally, throughput: Throughput, name: str) -> str:
         sentiment_bars=charts.sentiment_bars(tally.sentiments),
         confidence_start=f"{first_bin / NUM_BINS:.0%}",
         confidence_columns=charts.stacked_columns(bin_labels, stacks),
+        group_notes=_group_notes(tally),
         group_labels=[label for label, _ in groups],
         date_columns=charts.stacked_columns([label for label, _ in groups], [counts for _, counts in groups])
         if is_dates

@@ -1,0 +1,117 @@
+"""What a file is packed with, by its first bytes: undone where that can be done, else refused by its name."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from batch_client.errors import InputError, OutputError
+
+START_BYTES = 64 * 1024
+"""As much of a file as guesses are made from."""
+
+
+@dataclass(frozen=True)
+class Packing:
+    """A way to pack a file: the suffix of its name, its first bytes, and how to open it."""
+
+    name: str
+    suffix: str
+    magic: bytes
+    unpack: Callable[[BinaryIO], Any]
+    pack: Callable[[BinaryIO], Any]
+
+
+def _zstd() -> Any:
+    try:
+        from compression import zstd  # Python 3.14 has it
+    except ImportError:
+        try:
+            from backports import zstd
+        except ImportError:
+            raise InputError("Zstandard needs a package: pip install 'batch-client[zstd]'") from None
+    return zstd
+
+
+PACKINGS = (
+    # No name and no time in gzip's header: they would make equal results differ.
+    Packing(
+        "gzip", ".gz", b"\x1f\x8b", gzip.open, lambda file: gzip.GzipFile("", "wb", 6, fileobj=file, mtime=0)
+    ),
+    Packing("bzip2", ".bz2", b"BZh", bz2.open, lambda file: bz2.BZ2File(file, "wb")),
+    Packing("xz", ".xz", b"\xfd7zXZ\0", lzma.open, lambda file: lzma.LZMAFile(file, "wb")),  # noqa: SIM115
+    Packing(
+        "Zstandard", ".zst", b"\x28\xb5\x2f\xfd", lambda file: _zstd().open(file), lambda file: _zstd().open(file, "wb")
+    ),
+)  # fmt: skip
+SUFFIXES = tuple(packing.suffix for packing in PACKINGS)
+
+_REFUSED = {
+    b"PK\x05\x06": "an empty ZIP archive",
+    b"PK\x07\x08": "a ZIP archive in parts",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"Rar!\x1a\x07": "a RAR archive",
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "an old Office file (such as .xls)",
+    b"\x1f\x9d": "packed with compress (.Z)",
+    b"\x04\x22\x4d\x18": "packed with LZ4",
+    b"\xff\x06\x00\x00sNaPpY": "packed with Snappy",
+    b"LZIP": "packed with lzip",
+    b"Obj\x01": "an Avro file",
+    b"ORC": "an ORC file",
+    b"ARROW1": "an Arrow (Feather) file",
+    b"FEA1": "an old Feather file",
+    b"SQLite format 3\0": "an SQLite database",
+    b"\x89HDF\r\n\x1a\n": "an HDF5 file",
+    b"\x93NUMPY": "a NumPy file",
+    b"\x80\x04\x95": "a Python pickle",
+    b"\x80\x05\x95": "a Python pickle",
+    b"%PDF-": "a PDF file",
+    b"{\\rtf": "an RTF file",
+    b"\x89PNG\r\n\x1a\n": "an image",
+    b"GIF8": "an image",
+    b"\xff\xd8\xff": "an image",
+    b"\x7fELF": "a program",
+    b"PAR1": "Parquet inside a packing; Parquet is packed already",
+    b"PK\x03\x04": "a ZIP archive",
+}
+_TAR_PLACE, _TAR_MAGIC = 257, b"ustar"
+ZIP_MAGIC, PARQUET_MAGIC = b"PK\x03\x04", b"PAR1"
+
+
+def packing_of(start: bytes) -> Packing | None:
+    """What a file that begins like this is packed with, if it is one that can be undone."""
+    return next((packing for packing in PACKINGS if start.startswith(packing.magic)), None)
+
+
+def packing_by_name(path: Path) -> Packing | None:
+    """What a result of this name is to be packed with. Raises OutputError if a package for it is missing."""
+    found = next((packing for packing in PACKINGS if path.name.lower().endswith(packing.suffix)), None)
+    if found and found.suffix == ".zst":
+        try:
+            _zstd()
+        except InputError as error:
+            raise OutputError(f"{path.name}: {error}") from None
+    return found
+
+
+def refuse_known(start: bytes, name: str) -> None:
+    """Raise InputError, by its name, for a kind of file that is known and never a table or a text."""
+    kind = next((kind for magic, kind in _REFUSED.items() if start.startswith(magic)), None)
+    if kind is None and start[_TAR_PLACE:].startswith(_TAR_MAGIC):
+        kind = "a tar archive"
+    if kind is None and packing_of(start) is not None:
+        kind = "packed twice"
+    if kind is not None:
+        raise InputError(
+            f"{name} is {kind}, which is not read; unpack or convert it to CSV, JSON lines or Parquet first"
+        )
+
+
+def unpacked(file: BinaryIO, packing: Packing) -> BinaryIO:
+    """The content of a packed file."""
+    return cast(BinaryIO, packing.unpack(file))

@@ -1,0 +1,100 @@
+"""Where inputs come from and results go to: files, pipes, standard input and output, and addresses such as s3://.
+
+What can be read only once is copied first, because a result needs its input twice; what lies elsewhere is uploaded
+once, when it is whole. fsspec knows the addresses; each kind has its own package, and fsspec says which.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from batch_client.errors import BatchClientError, InputError, OutputError
+
+STANDARD = "-"
+
+
+def is_address(place: str) -> bool:
+    """Whether a place is an address rather than a file."""
+    return "://" in place
+
+
+def is_read_once(place: str) -> bool:
+    """Whether an input must be copied: standard input, an address, a pipe, a device."""
+    if place == STANDARD or is_address(place):
+        return True
+    path = Path(place)
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def name_of(place: str) -> str:
+    """What people call an input."""
+    return "standard input" if place == STANDARD else place
+
+
+def copy_input(place: str, copy: Path) -> None:
+    """Copy an input that can be read only once. Raises InputError if it cannot be read."""
+    with copy.open("wb") as target, _opened(place) as source:
+        shutil.copyfileobj(source, target, 2**20)
+
+
+def exists(place: str) -> bool:
+    """Whether a result of this address is there already. Raises OutputError if that cannot be found out."""
+    with _told(place, OutputError):
+        filesystem, path = _filesystem(place)
+        return bool(filesystem.exists(path))
+
+
+def upload(result: Path, place: str) -> None:
+    """Put a result that is whole to an address. Raises OutputError."""
+    with _told(place, OutputError):
+        filesystem, path = _filesystem(place)
+        filesystem.put_file(str(result), path)
+
+
+def check_can_upload(place: str) -> None:
+    """Raise OutputError, before anything is done, if nothing can be put to an address of this kind."""
+    if place.startswith(("http://", "https://")):
+        raise OutputError(f"nothing can be put to {place}: web pages are only read; choose another --out")
+    with _told(place, OutputError):
+        _filesystem(place)
+
+
+@contextmanager
+def _opened(place: str) -> Iterator[BinaryIO]:
+    if place == STANDARD:
+        yield sys.stdin.buffer
+    elif is_address(place):
+        with _told(place, InputError):
+            filesystem, path = _filesystem(place)
+            with filesystem.open(path, "rb") as file:
+                yield file
+    else:
+        with _told(place, InputError), Path(place).open("rb") as file:
+            yield file
+
+
+def _filesystem(place: str) -> tuple[Any, str]:
+    try:
+        import fsspec
+    except ImportError:
+        raise InputError(f"{place} is an address; for these: pip install 'batch-client[remote]'") from None
+    filesystem, path = fsspec.core.url_to_fs(place)
+    return filesystem, path
+
+
+@contextmanager
+def _told(place: str, kind: type[BatchClientError]) -> Iterator[None]:
+    """Turn whatever a file system's own package raises into an error of ours: they have no base in common."""
+    try:
+        yield
+    except BatchClientError:
+        raise
+    except FileNotFoundError:
+        raise kind(f"{place} does not exist") from None
+    except Exception as error:
+        raise kind(f"{place}: {str(error) or type(error).__name__}") from error
