@@ -79,6 +79,7 @@ class StandIn:
         self.seen: Counter[str] = Counter()
         self.requests: Counter[str] = Counter()
         self.most_in_flight = 0
+        self.last_body: dict[str, Any] = {}
         self._in_flight = 0
         self._workers = asyncio.Semaphore(self.behaviour.workers)
 
@@ -123,6 +124,7 @@ class StandIn:
             return web.Response()
         if refusal := self._refuse_access(request) or self._cold():
             return refusal
+        self.last_body = body
         self._in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self._in_flight)
         try:
