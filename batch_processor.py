@@ -18,6 +18,7 @@ from batch_http.dev_pages import add_dev_pages, is_dev_mode
 from batch_http.endpoints import JSON_LINES, document
 from batch_http.errors import errors_as_http
 from batch_http.front import install_front
+from batch_http.long_texts import without_long_texts
 from batch_http.shutdown import exit_after_device_lost
 from batch_http.stream import stream_batch
 from batch_inference.engine import Engine
@@ -109,9 +110,12 @@ def process_batch(self: Any, body: Body = None) -> Response:
     """Classify 1 to 100 texts, one JSON answer."""
     started_at = time.monotonic()
     with errors_as_http(self.engine.stats):
-        request = parse_request(BatchRequest, body)
+        request = without_long_texts(parse_request(BatchRequest, body), self.engine)
         outcome = self.engine.classify(
-            valid_texts(request.texts), request.max_length, partial(when_caller_leaves, body)
+            valid_texts(request.texts),
+            request.max_length,
+            partial(when_caller_leaves, body),
+            in_windows=request.in_windows,
         )
         return json_response(batch_result(request, outcome, time.monotonic() - started_at, self.engine, settings))
 
@@ -126,7 +130,7 @@ def process_batch(self: Any, body: Body = None) -> Response:
 def process_batch_stream(self: Any, body: Body = None) -> Iterator[bytes]:
     """Classify 1 to 100 texts, JSON lines with progress and partial results."""
     with errors_as_http(self.engine.stats):
-        request = parse_request(BatchRequest, body, streams=True)
+        request = without_long_texts(parse_request(BatchRequest, body, streams=True), self.engine)
         writes = stream_batch(self.engine, request, body)
         first = next(writes)
     yield first
@@ -144,9 +148,12 @@ def analyze_single(self: Any, body: Body = None) -> Response:
     """Classify one text."""
     started_at = time.monotonic()
     with errors_as_http(self.engine.stats):
-        request = parse_request(SingleRequest, body)
+        request = without_long_texts(parse_request(SingleRequest, body), self.engine)
         outcome = self.engine.classify(
-            valid_texts([request.text]), request.max_length, partial(when_caller_leaves, body)
+            valid_texts([request.text]),
+            request.max_length,
+            partial(when_caller_leaves, body),
+            in_windows=request.in_windows,
         )
         return json_response(single_result(request, outcome, time.monotonic() - started_at))
 

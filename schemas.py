@@ -113,6 +113,16 @@ OnInvalidText = Annotated[
 ]
 
 
+OnLongText = Annotated[
+    Literal["truncate", "window", "reject"],
+    Field(
+        description="What becomes of a text of more than `max_length` tokens: the rest is not read (truncate), it is "
+        "read in overlapping windows of `max_length` tokens, whose probabilities are averaged (window), or it is "
+        "invalid (reject), and `on_invalid_text` applies"
+    ),
+]
+
+
 class RequestBody(BaseModel):
     """What callers send. `example` is a body to imitate, `streamed_at` where the same can be had as a stream."""
 
@@ -128,6 +138,12 @@ class _Request(RequestBody):
     max_length: MaxLength = DEFAULT_MAX_LENGTH
     return_all_scores: ReturnAllScores = False
     on_invalid_text: OnInvalidText = "reject"
+    on_long_text: OnLongText = "truncate"
+
+    @property
+    def in_windows(self) -> bool:
+        """Whether long texts are read in windows."""
+        return self.on_long_text == "window"
 
 
 class BatchRequest(_Request):
@@ -158,7 +174,7 @@ class TextClassificationParameters(RequestBody):
         int | None, Field(strict=True, ge=1, description="How many labels to name, best first; all if left out")
     ] = None
     function_to_apply: Annotated[
-        Literal["softmax"] | None, Field(description="How the model's outputs become scores")
+        Literal["softmax", "none"] | None, Field(description="softmax gives probabilities, none the model's logits")
     ] = None
 
 
@@ -184,6 +200,12 @@ class TextResult(BaseModel):
     token_count: int
     processing_order: int
     truncated: bool
+    tokens_dropped: int = Field(description="Tokens that the model did not see; 0 unless truncated")
+    windows: int | None = Field(
+        default=None,
+        exclude_if=lambda windows: windows is None,
+        description="Windows that the text was read in, if they were asked for",
+    )
     scores: dict[str, float] | None = Field(default=None, exclude_if=lambda scores: scores is None)
 
 
@@ -339,6 +361,10 @@ class BatchStats(BaseModel):
     mean_texts_per_pass: float
     padding_ratio: float
     truncated_texts: int
+    cache_hits: int = Field(description="Texts or windows that cost nothing: equal ones were run or on their way")
+    cache_misses: int = Field(description="Texts or windows that had to be run")
+    cache_hit_rate: float = Field(description="Hits over both; 0 before the first")
+    cache_size: float = Field(description="MiB of answers kept for texts that come again")
     errors: dict[str, int]
     max_batch_tokens: int
 

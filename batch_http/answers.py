@@ -17,6 +17,7 @@ from schemas import (
     InvalidText,
     LatencyPercentiles,
     SingleRequest,
+    TextClassificationParameters,
     TextClassificationRequest,
 )
 
@@ -37,17 +38,17 @@ def valid_texts(texts: Sequence[str | InvalidText]) -> list[str]:
 
 
 def text_results(
-    texts: Sequence[str | InvalidText], outcome: Classification, with_scores: bool, start: int = 0
+    request: BatchRequest | SingleRequest, texts: Sequence[str | InvalidText], outcome: Classification, start: int = 0
 ) -> list[Json]:
     """The answers for these texts, in order: a `TextResult` each, or a `FailedText`.
 
     Args:
-        texts: as the request has them.
+        request: what was asked for.
+        texts: some of its texts, one after the other.
         outcome: what the engine says of the valid ones.
-        with_scores: add every label's probability.
         start: index of the first of these texts in the request.
     """
-    answered = _text_results(texts, outcome, with_scores, start)
+    answered = _text_results(request, texts, outcome, start)
     return [
         {"processing_order": order, "error": _failure(f"texts[{order}]", text)}
         if isinstance(text, InvalidText)
@@ -57,7 +58,7 @@ def text_results(
 
 
 def _text_results(
-    texts: Sequence[str | InvalidText], outcome: Classification, with_scores: bool, start: int
+    request: BatchRequest | SingleRequest, texts: Sequence[str | InvalidText], outcome: Classification, start: int
 ) -> Iterator[Json]:
     """A `TextResult` for each valid text. Its fields come from the columns of the outcome."""
     labels = outcome.labels
@@ -68,19 +69,23 @@ def _text_results(
         best_labels,
         outcome.probabilities.tolist(),
         outcome.num_tokens.tolist(),
-        (outcome.num_dropped > 0).tolist(),
+        outcome.num_dropped.tolist(),
+        outcome.num_windows.tolist(),
         strict=True,
     )
-    for (order, text), best, probabilities, num_tokens, is_truncated in columns:
+    for (order, text), best, probabilities, num_tokens, num_dropped, num_windows in columns:
         result: Json = {
             "text": text,
             "sentiment": labels[best],
             "confidence": probabilities[best],
             "token_count": num_tokens,
             "processing_order": order,
-            "truncated": is_truncated,
+            "truncated": num_dropped > 0,
+            "tokens_dropped": num_dropped,
         }
-        if with_scores:
+        if request.in_windows:
+            result["windows"] = num_windows
+        if request.return_all_scores:
             result["scores"] = dict(zip(labels, probabilities, strict=True))
         yield result
 
@@ -96,7 +101,7 @@ def batch_result(
     """Answer of `/process-batch`, a `BatchResult`; `processing_time` in seconds."""
     num_texts = len(request.texts)
     return {
-        "results": text_results(request.texts, outcome, request.return_all_scores),
+        "results": text_results(request, request.texts, outcome),
         "total_texts": num_texts,
         "processing_time": processing_time,
         "average_time_per_text": processing_time / num_texts,
@@ -111,7 +116,7 @@ def batch_result(
         "performance_metrics": {
             "texts_per_second": len(outcome) / processing_time,
             "gpu_memory_used": engine.model.memory_gib(),
-            "total_tokens_processed": int(outcome.num_tokens.sum()),
+            "total_tokens_processed": outcome.num_tokens_run,
             "queue_time": outcome.queue_time_s,
             "inference_time": outcome.usage.inference_time_s,
             "padding_ratio": outcome.usage.padding_ratio,
@@ -123,21 +128,19 @@ def single_result(request: SingleRequest, outcome: Classification, processing_ti
     """Answer of `/analyze-single`, a `SingleResult` or a `FailedSingle`; `processing_time` in seconds."""
     if isinstance(request.text, InvalidText):
         return {"processing_order": 0, "error": _failure("text", request.text), "processing_time": processing_time}
-    [result] = text_results([request.text], outcome, request.return_all_scores)
+    [result] = text_results(request, [request.text], outcome)
     return result | {"processing_time": processing_time}
 
 
 def label_scores(request: TextClassificationRequest, outcome: Classification) -> list[list[Json]]:
     """Answer of `/text-classification`: per text its best labels, best first, a `LabelScore` each."""
-    top_k = request.parameters.top_k if request.parameters else None
+    parameters = request.parameters or TextClassificationParameters()
+    scores = outcome.logits if parameters.function_to_apply == "none" else outcome.probabilities
+    best_first = scores.argsort(axis=1)[:, ::-1][:, : parameters.top_k]
     return [
-        [{"label": label, "score": score} for label, score in _best_first(prediction.scores)[:top_k]]
-        for prediction in outcome.predictions
+        [{"label": outcome.labels[place], "score": float(row[place])} for place in places]
+        for row, places in zip(scores, best_first.tolist(), strict=True)
     ]
-
-
-def _best_first(scores: dict[str, float]) -> list[tuple[str, float]]:
-    return sorted(scores.items(), key=lambda item: item[1], reverse=True)
 
 
 def batch_stats(engine: Engine, settings: Settings) -> BatchStats:
@@ -164,6 +167,10 @@ def batch_stats(engine: Engine, settings: Settings) -> BatchStats:
         mean_texts_per_pass=counted.mean_texts_per_pass,
         padding_ratio=counted.padding_ratio,
         truncated_texts=counted.truncated_texts,
+        cache_hits=counted.cache_hits,
+        cache_misses=counted.cache_misses,
+        cache_hit_rate=counted.cache_hits / max(1, counted.cache_hits + counted.cache_misses),
+        cache_size=engine.cache_mib,
         errors=counted.errors,
         max_batch_tokens=engine.max_batch_tokens,
     )

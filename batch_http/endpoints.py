@@ -40,6 +40,7 @@ _LOVE: Final[dict[str, Any]] = {
     "token_count": 6,
     "processing_order": 0,
     "truncated": False,
+    "tokens_dropped": 0,
 }
 _BLANK: Final = {
     "processing_order": 1,
@@ -58,6 +59,7 @@ _BATCH_EXAMPLES: Final = {
         "batch_size": 1,
         "return_all_scores": True,
         "on_invalid_text": "report",
+        "on_long_text": "window",
     },
 }
 

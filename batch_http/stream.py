@@ -33,7 +33,7 @@ def stream_batch(engine: Engine, request: BatchRequest, body: object = None) -> 
     texts = [valid_texts(request.texts[start : start + request.batch_size]) for start in starts]
     num_chunks = len(texts)
     chunks_per_write = -(-num_chunks // (MAX_WRITES - 1))
-    with engine.classify_chunks(texts, request.max_length) as chunks:
+    with engine.classify_chunks(texts, request.max_length, in_windows=request.in_windows) as chunks:
         when_caller_leaves(body, chunks.cancel)
         lines: list[bytes] = []
         for event in _events(engine, request, chunks, num_chunks):
@@ -61,7 +61,7 @@ def _events(engine: Engine, request: BatchRequest, chunks: Chunks, num_chunks: i
                 "progress": end / num_texts,
             }
             outcome = next(chunks)
-            partial = text_results(request.texts[start:end], outcome, request.return_all_scores, start)
+            partial = text_results(request, request.texts[start:end], outcome, start)
             results += partial
             # The passes that held the chunk: its neighbours may have shared them, so waiting time would mislead.
             batch_time = max(outcome.usage.inference_time_s, 1e-9)

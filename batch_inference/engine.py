@@ -7,6 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -15,15 +16,18 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from batch_inference.answer_cache import AnswerCache, Outputs, Place, fill_in
 from batch_inference.errors import EngineStoppedError, QueueFullError
-from batch_inference.model import SentimentModel
+from batch_inference.model import SentimentModel, softmax
 from batch_inference.planner import PassCost
 from batch_inference.scheduler import PassUsage, Scheduler, TextGroup
 from batch_inference.self_test import self_test
 from batch_inference.settings import Settings
 from batch_inference.stats import Stats
+from batch_inference.token_rows import Indices, TokenRows
 from batch_inference.tokenizer import EncodedTexts
 from batch_inference.tuning import measure_budgets, pick_cost
+from batch_inference.windows import text_means
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +39,8 @@ PACKED_CPU_ACTIVATION_FLOATS: Final = 3 * 2**20
 
 GPU_BUDGETS: Final = [2**power for power in range(9, 18)]
 GPU_TUNING_REPEATS: Final = 5
+
+MIB: Final = 2**20
 
 MIN_CHUNKS_AHEAD: Final = 2
 MIN_TEXTS_AHEAD: Final = 32
@@ -67,16 +73,23 @@ class Classification:
     Attributes:
         labels: upper-case names, in the order of the model's outputs.
         probabilities: of each label; shape (texts, labels).
+        logits: what the model answered, whose softmax the probabilities are; shape (texts, labels).
         num_tokens: tokens of each text that the model saw, special tokens included, padding not; shape (texts,).
         num_dropped: tokens of each text beyond those; shape (texts,).
+        num_windows: windows that each text was read in; shape (texts,). If there were several, probabilities and
+            logits are means over them, weighted by the tokens that each adds.
+        num_tokens_run: tokens of all rows: what windows have in common is counted in each.
         queue_time_s: seconds from the request's arrival to the first forward pass that held one of these texts.
         usage: the forward passes that held these texts.
     """
 
     labels: tuple[str, ...]
     probabilities: NDArray[np.float32]
+    logits: NDArray[np.float32]
     num_tokens: NDArray[np.int32]
     num_dropped: NDArray[np.int32]
+    num_windows: NDArray[np.int32]
+    num_tokens_run: int
     queue_time_s: float
     usage: PassUsage
 
@@ -104,20 +117,49 @@ class Classification:
         ]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """Rows that were asked for.
+
+    Attributes:
+        rows: all of them.
+        group: those that have to be run.
+        missing: their indices.
+        found: the index of each other row, and where its outputs are.
+    """
+
+    rows: TokenRows
+    group: TextGroup
+    missing: Indices
+    found: list[tuple[int, Place]]
+
+
 class Chunks(Iterator[Classification]):
     """The answers to a request's chunks, in input order."""
 
-    def __init__(self, answers: Iterator[Classification], groups: list[TextGroup]) -> None:
-        self._answers = answers
-        self._groups = groups
+    def __init__(self) -> None:
+        self.answers: Iterator[Classification] = iter(())
+        self._asked: list[Asked] = []
+        self._is_cancelled = False
 
     def __next__(self) -> Classification:
-        return next(self._answers)
+        return next(self.answers)
+
+    def __getitem__(self, number: int) -> Asked:
+        """What was asked for a chunk."""
+        return self._asked[number]
+
+    def add(self, asked: list[Asked]) -> None:
+        """Further chunks that are in the queue."""
+        self._asked += asked
+        if self._is_cancelled:
+            self.cancel()
 
     def cancel(self) -> None:
         """Take what has no answer yet out of the queue; whoever waits for it gets a CancelledError. Any thread may."""
-        for group in self._groups:
-            group.future.cancel()
+        self._is_cancelled = True
+        for asked in tuple(self._asked):
+            asked.group.future.cancel()
 
 
 class Engine:
@@ -132,12 +174,14 @@ class Engine:
         self,
         model: SentimentModel,
         cost: PassCost,
-        max_queued_tokens: int,
+        settings: Settings,
         on_device_lost: Callable[[], None] = lambda: None,
     ) -> None:
         self.model = model
         self.stats = Stats()
-        self._max_queued_tokens = max_queued_tokens
+        self._window_stride = settings.window_stride
+        self._cache = AnswerCache(settings.answer_cache_mib * MIB)
+        self._max_queued_tokens = settings.max_queued_tokens
         self._admitted_tokens = 0
         self._is_admitting = True
         self._lock = threading.Lock()
@@ -158,7 +202,7 @@ class Engine:
         cost = _pass_cost(model, settings)
         _warm_up(model, cost)
         logger.info("%s is ready on %s in %s.", settings.model, model.device, model.precision)
-        return cls(model, cost, settings.max_queued_tokens, on_device_lost)
+        return cls(model, cost, settings, on_device_lost)
 
     @property
     def max_batch_tokens(self) -> int:
@@ -170,6 +214,15 @@ class Engine:
         """Texts waiting for a forward pass."""
         return self._scheduler.num_waiting
 
+    @property
+    def cache_mib(self) -> float:
+        """MiB of answers that are kept, about."""
+        return self._cache.num_bytes / MIB
+
+    def num_dropped(self, texts: Sequence[str], max_length: int) -> NDArray[np.int32]:
+        """How many tokens of each text the model would not see; shape (texts,)."""
+        return self.model.tokenizer.encode(texts, self.effective_max_length(max_length)).num_dropped
+
     def effective_max_length(self, max_length: int) -> int:
         """`max_length`, or what the model can take if that is less."""
         return min(max_length, self.model.max_tokens)
@@ -179,6 +232,8 @@ class Engine:
         texts: Sequence[str],
         max_length: int,
         offer_cancel: Callable[[Callable[[], object]], None] = lambda cancel: None,
+        *,
+        in_windows: bool = False,
     ) -> Classification:
         """Classify texts together; blocks until they are done.
 
@@ -186,6 +241,7 @@ class Engine:
             texts: the texts.
             max_length: tokens of a text that the model may see.
             offer_cancel: given a function that any thread may call to take the texts out of the queue.
+            in_windows: read texts with more tokens in windows of `max_length`, rather than cut them off.
 
         Raises:
             QueueFullError: too much is waiting; nothing was queued.
@@ -195,16 +251,17 @@ class Engine:
             concurrent.futures.CancelledError: it was cancelled.
         """
         arrived_at = time.monotonic()
-        with self._admitted(texts, max_length) as encoded:
-            group = TextGroup(encoded.rows)
-            self._scheduler.submit([group])
-            offer_cancel(group.future.cancel)
-            group.future.result()
-            self._count(encoded, group, arrived_at)
-            return self._classification(encoded, group, arrived_at)
+        with self._admitted(texts, max_length, in_windows) as encoded:
+            [asked] = self._ask([encoded.rows])
+            offer_cancel(asked.group.future.cancel)
+            answer = self._classification(encoded, asked, arrived_at)
+            self._count(encoded, asked.group, arrived_at)
+            return answer
 
     @contextmanager
-    def classify_chunks(self, chunks: Sequence[Sequence[str]], max_length: int) -> Iterator[Chunks]:
+    def classify_chunks(
+        self, chunks: Sequence[Sequence[str]], max_length: int, *, in_windows: bool = False
+    ) -> Iterator[Chunks]:
         """Classify texts chunk by chunk; a chunk may be empty.
 
         Entering the block admits the texts and queues the first of them; iterating gives each chunk's answer, in input
@@ -216,25 +273,25 @@ class Engine:
             concurrent.futures.CancelledError: while iterating, after `Chunks.cancel`.
         """
         arrived_at = time.monotonic()
-        with self._admitted([text for chunk in chunks for text in chunk], max_length) as encoded:
+        with self._admitted([text for chunk in chunks for text in chunk], max_length, in_windows) as encoded:
             ends = list(accumulate(map(len, chunks)))
             parts = [encoded.part(end - len(chunk), end) for chunk, end in zip(chunks, ends, strict=True)]
-            groups = [TextGroup(part.rows) for part in parts]
             num_ahead = max(MIN_CHUNKS_AHEAD, -(-MIN_TEXTS_AHEAD // max(1, *map(len, chunks))))
-            self._scheduler.submit(groups[:num_ahead])
+            chunks_asked = Chunks()
+            chunks_asked.add(self._ask([part.rows for part in parts[:num_ahead]]))
 
             def answers() -> Iterator[Classification]:
-                for number, (part, group) in enumerate(zip(parts, groups, strict=True)):
-                    group.future.result()
-                    self._scheduler.submit(groups[number + num_ahead : number + num_ahead + 1])
-                    yield self._classification(part, group, arrived_at)
-                self._count(encoded, groups[0], arrived_at)
+                for number, part in enumerate(parts):
+                    answer = self._classification(part, chunks_asked[number], arrived_at)
+                    chunks_asked.add(self._ask([part.rows for part in parts[number + num_ahead :][:1]]))
+                    yield answer
+                self._count(encoded, chunks_asked[0].group, arrived_at)
 
-            answered = Chunks(answers(), groups)
+            chunks_asked.answers = answers()
             try:
-                yield answered
+                yield chunks_asked
             finally:
-                answered.cancel()
+                chunks_asked.cancel()
 
     @property
     def is_ready(self) -> bool:
@@ -255,11 +312,12 @@ class Engine:
         self._scheduler.close()
 
     @contextmanager
-    def _admitted(self, texts: Sequence[str], max_length: int) -> Iterator[EncodedTexts]:
+    def _admitted(self, texts: Sequence[str], max_length: int, in_windows: bool) -> Iterator[EncodedTexts]:
         """Encode a request and hold its place among the queued tokens until it has been answered."""
         if not self._is_admitting:
             raise EngineStoppedError("the service is shutting down; send the request to another instance")
-        encoded = self.model.tokenizer.encode(texts, self.effective_max_length(max_length))
+        stride = self._window_stride if in_windows else None
+        encoded = self.model.tokenizer.encode(texts, self.effective_max_length(max_length), stride)
         num_tokens = encoded.rows.num_tokens
         with self._lock:
             # A request larger than the whole queue is still served when it has the queue to itself.
@@ -288,11 +346,52 @@ class Engine:
         latency_s = time.monotonic() - arrived_at
         self.stats.count_request(len(encoded), num_truncated, latency_s, _queue_time_s(first, arrived_at))
 
-    def _classification(self, encoded: EncodedTexts, group: TextGroup, arrived_at: float) -> Classification:
-        queue_time_s = _queue_time_s(group, arrived_at)
-        probabilities = group.future.result()
+    def _ask(self, parts: list[TokenRows]) -> list[Asked]:
+        """Queue rows, a group for each part, but those whose outputs are there or on their way."""
+        asked = []
+        for rows in parts:
+            outputs: Future[Outputs] = Future()
+            known = self._cache.look_up(rows, outputs)
+            group = TextGroup(rows.select(known.missing) if known.found else rows, outputs)
+            asked.append(Asked(rows, group, known.missing, known.found))
+            self.stats.count_cache(len(known.found), len(known.missing))
+        try:
+            self._scheduler.submit([each.group for each in asked])
+        except EngineStoppedError:
+            # Others may wait for these rows already.
+            for each in asked:
+                each.group.future.cancel()
+            raise
+        return asked
+
+    def _outputs(self, asked: Asked) -> Outputs:
+        """Wait for the outputs of all rows."""
+        computed = asked.group.future.result()
+        if not asked.found:
+            return computed
+        outputs = np.empty((len(asked.rows), len(self.model.labels)), np.float32)
+        outputs[asked.missing] = computed
+        lost = fill_in(outputs, asked.found)
+        if len(lost):
+            rows = asked.rows.select(lost)
+            self._cache.forget(rows)
+            [again] = self._ask([rows])
+            outputs[lost] = self._outputs(again)
+        return outputs
+
+    def _classification(self, encoded: EncodedTexts, asked: Asked, arrived_at: float) -> Classification:
+        logits = self._outputs(asked)
+        probabilities = text_means(softmax(logits), encoded.num_windows, encoded.weights)
         return Classification(
-            self.model.labels, probabilities, encoded.rows.lengths, encoded.num_dropped, queue_time_s, group.usage
+            labels=self.model.labels,
+            probabilities=probabilities,
+            logits=text_means(logits, encoded.num_windows, encoded.weights),
+            num_tokens=encoded.num_tokens,
+            num_dropped=encoded.num_dropped,
+            num_windows=encoded.num_windows,
+            num_tokens_run=encoded.rows.num_tokens,
+            queue_time_s=_queue_time_s(asked.group, arrived_at),
+            usage=asked.group.usage,
         )
 
 

@@ -123,8 +123,8 @@ class SentimentModel:
         return cls(forward, model.config, TextTokenizer(tokenizer), device, precision)
 
     def probabilities(self, rows: TokenRows) -> NDArray[np.float32]:
-        """`prepare` and `run` in one."""
-        return self.run(self.prepare(rows), lambda: None)
+        """`prepare`, `run` and `softmax` in one."""
+        return softmax(self.run(self.prepare(rows), lambda: None))
 
     def prepare(self, rows: TokenRows) -> Any:
         """Make rows of token ids, each up to `max_tokens` long, ready to `run`.
@@ -139,21 +139,20 @@ class SentimentModel:
         """Run one forward pass. A GPU works by itself: once it has its orders, `meanwhile` is called.
 
         Returns:
-            The probability of each label, in the order of `labels`, computed from float32 logits; shape (rows, labels).
+            The logit of each label, in the order of `labels`; shape (rows, labels).
 
         Raises:
             DeviceOutOfMemoryError: the pass does not fit the device's memory.
             DeviceLostError: the device fails at everything from now on.
-            ForwardPassError: the model failed, or answered with something that is no probability.
+            ForwardPassError: the model failed, or answered with something that is no number.
         """
         with self._device_errors(prepared.num_rows), torch.inference_mode(), self._autocast():
-            probabilities = torch.softmax(self._forward.logits(prepared).float(), dim=-1)
+            logits = self._forward.logits(prepared).float()
             if self.device != "cpu":
                 meanwhile()
-            probabilities = probabilities.cpu()
-        if not bool(torch.isfinite(probabilities).all()):
+            result: NDArray[np.float32] = logits.cpu().numpy()
+        if not np.isfinite(result).all():
             raise ForwardPassError(f"the model answered with numbers that are not finite in {self.precision}")
-        result: NDArray[np.float32] = probabilities.numpy()
         return result
 
     def _autocast(self) -> torch.autocast:
@@ -186,6 +185,13 @@ class SentimentModel:
             return bool(torch.ones(1, device=self.device).item())
         except RuntimeError:
             return False
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """From logits to probabilities; shape (rows, labels)."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities: NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
+    return probabilities
 
 
 def _pick_forward(model: Any, device: str, precision: str) -> Forward:

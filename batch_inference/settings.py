@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, overload
 
-from pydantic import Field, PositiveInt, ValidationError
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from batch_inference.errors import SettingsError
@@ -43,6 +43,13 @@ class Settings(BaseSettings):
 
     max_queued_tokens: PositiveInt = 524_288
     """Tokens that may wait or run; a request beyond it gets a 429. The default holds ten of the largest requests."""
+
+    window_stride: Annotated[float, Field(gt=0, le=1)] = 0.75
+    """How far a window of a long text starts after the one before it, as a share of the window's tokens."""
+
+    answer_cache_mib: NonNegativeInt = 16
+    """MiB of recent answers that are kept for texts that come again; 0 keeps none, and runs every text. Example: 16
+    MiB hold some 30,000 tweets."""
 
     username: str = Field("myuser", pattern=r"^[a-zA-Z0-9_.-]{1,64}$")
     """Owner of the chute and its image on chutes.ai."""

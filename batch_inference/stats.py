@@ -32,6 +32,8 @@ _PASS_ROWS = prometheus.Histogram(_PREFIX + "pass_texts", "Texts in a forward pa
 _PASS_TOKENS = prometheus.Histogram(
     _PREFIX + "pass_tokens", "Padded tokens in a forward pass", buckets=[2**n for n in range(4, 18)]
 )
+_CACHE_HITS = prometheus.Counter(_PREFIX + "cache_hits", "Rows that cost nothing: equal ones were run or on their way")
+_CACHE_MISSES = prometheus.Counter(_PREFIX + "cache_misses", "Rows that had to be run")
 _PADDING = prometheus.Counter(_PREFIX + "padding_tokens", "Padding tokens run through the model")
 
 
@@ -53,6 +55,8 @@ class StatsSnapshot:
     forward_passes: int
     mean_texts_per_pass: float
     padding_ratio: float
+    cache_hits: int
+    cache_misses: int
     errors: dict[str, int]
 
 
@@ -75,6 +79,8 @@ class Stats:
         self._num_rows = 0
         self._num_tokens = 0
         self._num_padding_tokens = 0
+        self._num_cache_hits = 0
+        self._num_cache_misses = 0
         self._errors: Counter[str] = Counter()
 
     @contextmanager
@@ -119,6 +125,14 @@ class Stats:
         _PASS_TOKENS.observe(record.num_tokens)
         _PADDING.inc(record.num_padding_tokens)
 
+    def count_cache(self, num_hits: int, num_misses: int) -> None:
+        """Count rows that were asked for: those that cost nothing, and those that had to be run."""
+        with self._lock:
+            self._num_cache_hits += num_hits
+            self._num_cache_misses += num_misses
+        _CACHE_HITS.inc(num_hits)
+        _CACHE_MISSES.inc(num_misses)
+
     def seconds_for(self, num_tokens: int) -> float:
         """How long the passes so far would have taken for so many tokens; 0 before the first."""
         with self._lock:
@@ -151,6 +165,8 @@ class Stats:
                 forward_passes=self._num_passes,
                 mean_texts_per_pass=self._num_rows / max(1, self._num_passes),
                 padding_ratio=self._num_padding_tokens / max(1, self._num_tokens),
+                cache_hits=self._num_cache_hits,
+                cache_misses=self._num_cache_misses,
                 errors=dict(self._errors),
             )
 

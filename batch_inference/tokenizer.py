@@ -16,6 +16,7 @@ from tokenizers import Tokenizer
 from batch_inference.byte_level_bpe import ByteLevelBpe
 from batch_inference.masking import mask_handles_and_links
 from batch_inference.token_rows import Int32Array, TokenRows
+from batch_inference.windows import Windows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -55,19 +56,33 @@ class EncodedTexts:
     """What the model sees of some texts.
 
     Attributes:
-        rows: their token ids, special tokens included.
+        rows: their token ids, special tokens included; several rows for a text that is read in windows.
+        num_tokens: different tokens of each text that the model sees, special tokens included; int32, shape (texts,).
         num_dropped: tokens of each text that were cut off; int32, shape (texts,).
+        num_windows: rows of each text; int32, shape (texts,).
+        weights: tokens of its text that each row adds to those before it; int32, shape (rows,).
     """
 
     rows: TokenRows
+    num_tokens: Int32Array
     num_dropped: Int32Array
+    num_windows: Int32Array
+    weights: Int32Array
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.num_tokens)
 
     def part(self, start: int, end: int) -> EncodedTexts:
         """Texts `start` to `end` (exclusive)."""
-        return EncodedTexts(self.rows.part(start, end), self.num_dropped[start:end])
+        first = int(self.num_windows[:start].sum())
+        last = first + int(self.num_windows[start:end].sum())
+        return EncodedTexts(
+            self.rows.part(first, last),
+            self.num_tokens[start:end],
+            self.num_dropped[start:end],
+            self.num_windows[start:end],
+            self.weights[first:last],
+        )
 
 
 class TextTokenizer:
@@ -86,11 +101,27 @@ class TextTokenizer:
         state = _state_without_control_words(backend)
         self._encode_plain = _by_tiktoken(state) or _by_tokenizers(state)
 
-    def encode(self, texts: Sequence[str], max_length: int) -> EncodedTexts:
-        """Encode texts, each to at most `max_length` ids. Handles and links are masked first."""
+    def encode(self, texts: Sequence[str], max_length: int, window_stride: float | None = None) -> EncodedTexts:
+        """Encode texts into rows of at most `max_length` ids. Handles and links are masked first.
+
+        Args:
+            texts: the texts.
+            max_length: ids of a row, special tokens included.
+            window_stride: read longer texts in windows that start so far after each other, as a share of a window's
+                tokens; if None, cut them off.
+        """
         whole = self._encode_plain([mask_handles_and_links(text) for text in texts])
-        seen = whole.cut(max_length - len(self._prefix) - len(self._suffix))
-        return EncodedTexts(seen.framed(self._prefix, self._suffix), whole.lengths - seen.lengths)
+        num_special = len(self._prefix) + len(self._suffix)
+        room = max_length - num_special
+        seen = whole.cut(room) if window_stride is None else whole
+        windows = Windows.one_each(seen) if window_stride is None else Windows.over(seen, room, window_stride)
+        return EncodedTexts(
+            windows.rows.framed(self._prefix, self._suffix),
+            seen.lengths + np.int32(num_special),
+            whole.lengths - seen.lengths,
+            windows.counts,
+            windows.weights,
+        )
 
 
 def _special_ids(backend: Any) -> tuple[list[int], list[int]]:

@@ -39,7 +39,10 @@ class EngineRoutine(Routine):
     """Our engine: requests of all threads share forward passes."""
 
     def __init__(self, checkpoint: Path, precision: str) -> None:
-        self._engine = Engine.start(load_settings(model=str(checkpoint), device="cpu", precision=precision))
+        # Nobody else here keeps answers, and the rounds repeat their texts.
+        self._engine = Engine.start(
+            load_settings(model=str(checkpoint), device="cpu", precision=precision, answer_cache_mib=0)
+        )
 
     def classify(self, texts: Sequence[str]) -> Answer:
         predictions = self._engine.classify(texts, MAX_LENGTH).predictions

@@ -58,6 +58,8 @@ class Server:
             "BATCH_PROCESSOR_MODEL": str(checkpoint),
             "BATCH_PROCESSOR_DEVICE": "cpu",
             "BATCH_PROCESSOR_PRECISION": "float32",
+            # The peers keep no answers, and the rounds repeat their texts.
+            "BATCH_PROCESSOR_ANSWER_CACHE_MIB": "0",
             "BENCH_MODEL": str(checkpoint),
             "BENCH_PORT": str(port),
             "BENCH_THREADS": str(threads),

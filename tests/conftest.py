@@ -55,6 +55,8 @@ def running_server(
         **os.environ,
         "CHUTES_EXECUTION_CONTEXT": "REMOTE",
         "BATCH_PROCESSOR_MODEL": "bundled",
+        # Tests ask for the same texts again to see them computed again.
+        "BATCH_PROCESSOR_ANSWER_CACHE_MIB": "0",
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONPATH": str(ROOT),
         **environment,
@@ -106,8 +108,8 @@ def _check_described(response: httpx.Response) -> None:
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
-    """The bundled model, in process, on the CPU in float32."""
-    engine = Engine.start(load_settings(model="bundled", device="cpu", precision="float32"))
+    """The bundled model, in process, on the CPU in float32; whatever it is asked, it computes."""
+    engine = Engine.start(load_settings(model="bundled", device="cpu", precision="float32", answer_cache_mib=0))
     yield engine
     engine.close()
 

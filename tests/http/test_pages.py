@@ -84,13 +84,20 @@ def test_truncation_and_errors_are_told_and_markup_is_text(page: webdriver.Chrom
     page.find_element(By.ID, "classify").click()
     rows = answered(page)
     assert len(rows) == 123
-    assert "Only its first 512 tokens were read." in rows[0]
+    assert "Only its first 512 tokens of 602 were read." in rows[0]
     assert "has 10001 characters, 10000 are allowed; shorten it or split it" in rows[1]
     assert rows[2].endswith(script)
     assert page.title == "Try batch-processor"
     assert [row.split()[0] for row in rows] == [str(number) for number in range(1, 124)]
     assert page.find_elements(By.CSS_SELECTOR, "tbody img, tbody script") == []
     screenshot(page, "try-it-light")
+
+
+def test_long_texts_are_read_in_windows(page: webdriver.Chrome) -> None:
+    write(page, ["good " * 600])
+    page.find_element(By.CSS_SELECTOR, "option[value=window]").click()
+    page.find_element(By.ID, "classify").click()
+    assert "Read in 2 windows." in answered(page)[0]
 
 
 def test_a_refusal_is_told(page: webdriver.Chrome) -> None:
@@ -161,6 +168,8 @@ def test_docs_try_an_endpoint_out(browser: webdriver.Chrome, server: Server) -> 
     )
     assert status.text.startswith("200")
     assert '"sentiment": "POSITIVE"' in operation.find_element(By.CSS_SELECTOR, ".live-responses-table").text
-    browser.execute_script("arguments[0].scrollIntoView()", operation)
+    browser.execute_script(
+        "arguments[0].scrollIntoView()", operation.find_element(By.CSS_SELECTOR, ".responses-wrapper")
+    )
     screenshot(browser, "docs")
     assert [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []

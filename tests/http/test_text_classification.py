@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,17 @@ def test_one_text_and_several_are_answered_alike(client: httpx.Client) -> None:
     assert {entry["label"]: entry["score"] for entry in one[0]} == pytest.approx(scores, abs=1e-4)
 
 
+def test_without_a_function_the_scores_are_logits(client: httpx.Client) -> None:
+    request = {"inputs": "I love this!"}
+    [answer] = client.post("/text-classification", json=request).json()
+    [logits] = client.post("/text-classification", json=request | {"parameters": {"function_to_apply": "none"}}).json()
+    assert [entry["label"] for entry in logits] == [entry["label"] for entry in answer]
+    powers = [math.exp(entry["score"]) for entry in logits]
+    assert sum(powers) != pytest.approx(1, abs=0.01)
+    shares = [power / sum(powers) for power in powers]
+    assert shares == pytest.approx([entry["score"] for entry in answer], abs=1e-5)
+
+
 @pytest.mark.parametrize("top_k", [1, 2, 3, 99, None])
 def test_top_k_cuts(client: httpx.Client, top_k: int | None) -> None:
     request = {"inputs": ["I love this!"] * 2, "parameters": {"top_k": top_k, "function_to_apply": "softmax"}}
@@ -55,7 +67,7 @@ def test_top_k_cuts(client: httpx.Client, top_k: int | None) -> None:
         ({"inputs": "fine", "parameters": {"top_k": True}}, "parameters.top_k must be an integer, but is a boolean"),
         (
             {"inputs": "fine", "parameters": {"function_to_apply": "sigmoid"}},
-            "parameters.function_to_apply must be 'softmax', but is 'sigmoid'",
+            "parameters.function_to_apply must be 'softmax' or 'none', but is 'sigmoid'",
         ),
         ({"inputs": "fine", "parameters": {"truncate": True}}, "parameters.truncate is not known here; remove it"),
         ({"inputs": "fine", "texts": []}, "texts is not a known field; remove it or use one of inputs, parameters"),
