@@ -18,9 +18,10 @@ Outputs = NDArray[np.float32]
 Place = tuple[Future[Outputs], int]
 """Where a row's outputs are, or will be: the future of its group, and its index there."""
 
-ENTRY_BYTES: Final = 400
-"""What a row costs besides its token ids: its entry, and its share of its group's future. Measured with tracemalloc on
-requests of one text, where that share is largest, and rounded up."""
+ENTRY_BYTES: Final = 150
+GROUP_BYTES: Final = 1800
+"""What a row costs besides its token ids, and what the future of its group costs, which stays with the rows. Measured
+with tracemalloc, and rounded up."""
 
 EVICTED_AT_ONCE: Final = 64
 
@@ -71,8 +72,8 @@ class AnswerCache:
             for index, key in enumerate(keys):
                 place = places.get(key)
                 if place is None:
-                    places[key] = (outputs, len(missing))
-                    self._num_bytes += len(key) + ENTRY_BYTES
+                    places[key] = place = (outputs, len(missing))
+                    self._num_bytes += _size(key, place)
                     missing.append(index)
                 else:
                     found.append((index, place))
@@ -83,15 +84,14 @@ class AnswerCache:
         """Forget rows whose outputs will not come."""
         with self._lock:
             for key in _keys(rows):
-                if self._places.pop(key, None):
-                    self._num_bytes -= len(key) + ENTRY_BYTES
+                if place := self._places.pop(key, None):
+                    self._num_bytes -= _size(key, place)
 
     def _evict(self) -> None:
         """Let the oldest entries go; a dictionary keeps the order in which they came."""
         while self._num_bytes > self._max_bytes and self._places:
             for key in list(islice(self._places, EVICTED_AT_ONCE)):
-                del self._places[key]
-                self._num_bytes -= len(key) + ENTRY_BYTES
+                self._num_bytes -= _size(key, self._places.pop(key))
 
 
 def fill_in(outputs: Outputs, found: list[tuple[int, Place]]) -> Indices:
@@ -112,6 +112,11 @@ def fill_in(outputs: Outputs, found: list[tuple[int, Place]]) -> Indices:
         except (CancelledError, BatchInferenceError):
             lost += indices
     return np.array(lost, np.intp)
+
+
+def _size(key: bytes, place: Place) -> int:
+    """Bytes of an entry; a group's first row answers for its future."""
+    return len(key) + ENTRY_BYTES + (0 if place[1] else GROUP_BYTES)
 
 
 def _keys(rows: TokenRows) -> list[bytes]:

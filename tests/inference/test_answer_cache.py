@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from batch_inference.answer_cache import ENTRY_BYTES, AnswerCache, Outputs, fill_in
+from batch_inference.answer_cache import AnswerCache, Outputs, fill_in
 from batch_inference.engine import Engine
 from batch_inference.errors import ForwardPassError
 from batch_inference.settings import load_settings
 from batch_inference.token_rows import TokenRows
 
+MAX_BYTES = 300_000
 ROWS = TokenRows.of([[1, 2], [3], [1, 2], [4, 5, 6]])
 
 
@@ -45,10 +46,10 @@ def test_off_is_off() -> None:
 
 
 def test_it_stays_within_its_size_and_forgets_the_oldest() -> None:
-    cache = AnswerCache(200 * ENTRY_BYTES)
+    cache = AnswerCache(MAX_BYTES)
     for number in range(1000):
         cache.look_up(TokenRows.of([[number]]), Future())
-        assert cache.num_bytes <= 200 * ENTRY_BYTES
+        assert cache.num_bytes <= MAX_BYTES
     assert len(cache.look_up(TokenRows.of([[999]]), Future()).found) == 1
     assert len(cache.look_up(TokenRows.of([[0]]), Future()).found) == 0
 
