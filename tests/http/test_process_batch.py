@@ -7,7 +7,7 @@ import json
 import httpx
 import pytest
 
-RESULT_FIELDS = {"text", "sentiment", "confidence", "token_count", "processing_order", "truncated"}
+RESULT_FIELDS = {"text", "sentiment", "confidence", "token_count", "processing_order", "truncated", "tokens_dropped"}
 
 
 def test_a_hundred_tweets_in_one_request(client: httpx.Client, tweets: list[str]) -> None:

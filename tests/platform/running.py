@@ -63,6 +63,8 @@ def running_instance(
         "PYTHONPATH": str(ROOT),
         "REHEARSAL_SESSION": session.to_json(),
         "BATCH_PROCESSOR_MODEL": "bundled",
+        # Tests repeat their texts to make work.
+        "BATCH_PROCESSOR_ANSWER_CACHE_MIB": "0",
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONDONTWRITEBYTECODE": "1",
         **environment,
