@@ -58,7 +58,7 @@ def test_max_length_is_capped_at_what_the_model_takes(engine: Engine) -> None:
 
 
 def test_a_cancelled_call_leaves_the_queue() -> None:
-    engine = Engine.start(load_settings(model="bundled", device="cpu"))
+    engine = Engine.start(load_settings(model="bundled", device="cpu", answer_cache_mib=0))
 
     def cancel_once_queued(cancel: Callable[[], object]) -> None:
         assert engine.num_queued_texts > 0
@@ -75,7 +75,7 @@ def test_a_cancelled_call_leaves_the_queue() -> None:
 
 
 def test_a_full_queue_refuses_the_whole_request_and_recovers() -> None:
-    engine = Engine.start(load_settings(model="bundled", device="cpu", max_queued_tokens=60))
+    engine = Engine.start(load_settings(model="bundled", device="cpu", answer_cache_mib=0, max_queued_tokens=60))
     with engine.classify_chunks([["word " * 38]], 512) as chunks:
         with pytest.raises(QueueFullError, match="queue is full") as caught:
             engine.classify(["word " * 38], 512)
@@ -86,7 +86,7 @@ def test_a_full_queue_refuses_the_whole_request_and_recovers() -> None:
 
 
 def test_a_refusal_says_how_long_the_tokens_in_its_way_will_take() -> None:
-    engine = Engine.start(load_settings(model="bundled", device="cpu", max_queued_tokens=60))
+    engine = Engine.start(load_settings(model="bundled", device="cpu", answer_cache_mib=0, max_queued_tokens=60))
     # What a slow device would have told: a second for every ten tokens.
     engine.stats.count_pass(PassRecord(num_rows=1000, num_tokens=100_000, num_padding_tokens=0, duration_s=10_000.0))
     # 40 tokens each, so 20 are in the way of the second.
@@ -98,13 +98,13 @@ def test_a_refusal_says_how_long_the_tokens_in_its_way_will_take() -> None:
 
 
 def test_a_request_larger_than_the_queue_is_served_when_alone() -> None:
-    engine = Engine.start(load_settings(model="bundled", device="cpu", max_queued_tokens=60))
+    engine = Engine.start(load_settings(model="bundled", device="cpu", answer_cache_mib=0, max_queued_tokens=60))
     assert len(engine.classify(["word " * 100] * 5, 512).predictions) == 5
     engine.close()
 
 
 def test_a_closed_engine_says_so() -> None:
-    engine = Engine.start(load_settings(model="bundled", device="cpu"))
+    engine = Engine.start(load_settings(model="bundled", device="cpu", answer_cache_mib=0))
     engine.close()
     with pytest.raises(EngineStoppedError):
         engine.classify(["too late"], 512)
