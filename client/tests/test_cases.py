@@ -192,6 +192,9 @@ class TestGuesses:
     ) -> None:
         quoted = b'id,"review; text"\n1,good\n'
         assert scored(run, service[0], tmp_path, "a.csv", quoted, "--text-column", "review; text").exit_code == 0
+        broken = b'"a;b\nc",review\n1,good\n'
+        result = scored(run, service[0], tmp_path, "c.csv", broken, "--text-column", "review", out="c.out.csv")
+        assert result.exit_code == 0, result.stderr
         declared = b"sep=;\nid;review,x\n1;good\n"
         result = scored(run, service[0], tmp_path, "b.csv", declared, "--text-column", "review,x", out="b.out.csv")
         assert result.exit_code == 0, result.stderr

@@ -32,7 +32,7 @@ def declared_delimiter(first_line: str) -> str | None:
 
 def splitting(line: str) -> list[str]:
     """The usual delimiters that split a line, those within quotes left out."""
-    outside = re.sub(r'"(?:[^"]|"")*"', "", line)
+    outside = re.sub(r'"(?:[^"]|"")*("|$)', "", line)  # a quoted name may go on in the next line
     return [delimiter for delimiter in NAMES if delimiter in outside]
 
 
