@@ -17,6 +17,8 @@ BUNDLED_MODEL_PATH = Path(__file__).resolve().parent.parent / "models" / "tiny-s
 
 ENV_PREFIX = "BATCH_PROCESSOR_"
 
+Precision = Literal["auto", "float32", "bfloat16", "float16", "int8"]
+
 
 class Settings(BaseSettings):
     """The service's settings. Each field is read from `BATCH_PROCESSOR_` plus its name in upper case."""
@@ -32,7 +34,7 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto` takes the GPU if there is one."""
 
-    precision: Literal["auto", "float32", "bfloat16", "float16", "int8"] = "auto"
+    precision: Precision = "auto"
     """Arithmetic of the forward pass. `auto` is float16 on a GPU and float32 on a CPU; `int8` is for CPUs only."""
 
     max_batch_tokens: Literal["auto"] | PositiveInt = "auto"

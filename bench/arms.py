@@ -18,13 +18,16 @@ from typing import Any
 
 from bench.processes import PeakMemory, cpu_s, end_tree, freeze, rss_mib, thaw
 from bench.quiet import busy_s
-from bench.servers import SERVERS, Server
+from bench.servers import PEERS, SERVERS, VENVS, Server
 from bench.tuning import Tuning
 
 ROOT = Path(__file__).resolve().parent.parent
 START_TIMEOUT_S = 300
 
 IN_PROCESS_ARMS = ("engine", "naive", "pipeline")
+RUNTIMES = ("onnxruntime", "openvino")
+RUNTIME_ARMS = tuple(f"{name}{suffix}" for name in RUNTIMES for suffix in ("", "-int8"))
+"""What a user with a CPU might take instead of torch, each in an environment of its own."""
 HTTP_ARMS = tuple(SERVERS)
 
 
@@ -132,6 +135,13 @@ class InProcessArm(Arm):
             "HF_HUB_OFFLINE": "1",
         }
         command = [sys.executable, "-m", "bench.worker", self.name, str(self._checkpoint)]
+        if self.name in RUNTIME_ARMS:
+            runtime = self.name.removesuffix("-int8")
+            if not (VENVS / runtime / ".installed").exists():
+                raise ArmError(f"{runtime} is not installed; `python -m bench.setup {runtime}` says why")
+            environment["PYTHONPATH"] = str(PEERS / "common")
+            worker = str(PEERS / runtime / "worker.py")
+            command = [str(VENVS / runtime / "bin" / "python"), worker, self.name, str(self._checkpoint)]
         with self._log.open("wb") as log:
             return subprocess.Popen(
                 command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from bench.texts import default_texts
+
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLED = ROOT / "models" / "tiny-sentiment"
 CACHE = ROOT / "bench" / ".cache"
@@ -59,3 +61,22 @@ def _save_random_roberta_base(folder: Path) -> None:
     )
     torch.manual_seed(1)
     RobertaForSequenceClassification(config).save_pretrained(folder)
+
+
+def train_roberta_tokenizer(folder: Path) -> Path:
+    """A folder with a tokenizer of RoBERTa's kind and size, byte-level pairs, trained on the texts at hand, once."""
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import RobertaTokenizer
+
+    if not (folder / "tokenizer.json").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        texts = (line for file in default_texts().parent.glob("*.tsv") for line in file.open(encoding="utf-8"))
+        trained = ByteLevelBPETokenizer()
+        special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+        trained.train_from_iterator(
+            texts, vocab_size=50265, min_frequency=2, show_progress=False, special_tokens=special
+        )
+        trained.save_model(str(folder))
+        vocabulary, merges = str(folder / "vocab.json"), str(folder / "merges.txt")
+        RobertaTokenizer(vocab=vocabulary, merges=merges).save_pretrained(folder)
+    return folder

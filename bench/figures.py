@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from bench.arms import RUNTIMES
 from bench.record import Record
 from bench.servers import PEER_NAMES
 
@@ -44,6 +45,12 @@ def _of_model(record: Record, model: str) -> Iterator[Figure]:
         yield from ratio("engine over naive, mixed lengths", (MIXED, "engine"), (MIXED, "naive"), 3.5)
         yield from _of_limit(record, model)
         yield from ratio("int8 engine over float32, tweets", (TWEETS, "engine-int8"), (TWEETS, "engine"), 2.0)
+    for suffix, target in (("", 1.0), ("-int8", 0.95)):
+        names = [f"{runtime}{suffix}" for runtime in RUNTIMES]
+        speeds = {name: speed for name in names if (speed := record.speed(model, TWEETS, name))}
+        if speeds:
+            best = max(speeds, key=lambda name: speeds[name])
+            yield from ratio(f"engine{suffix} over {best}, tweets", (TWEETS, f"engine{suffix}"), (TWEETS, best), target)
     target = 0.97 if is_large else 0.85
     yield from ratio("service over engine in process, 8 x 100", (TWEETS, "service"), (TWEETS, "engine"), target)
     target = 0.85 if is_large else 0.5

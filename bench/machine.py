@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
+from bench.arms import RUNTIMES
 from bench.servers import PEER_NAMES, VENVS
 
 PACKAGES = {"infinity": "infinity-emb", "ray-serve": "ray"}
@@ -30,7 +31,7 @@ def describe_machine(threads: int) -> dict[str, str]:
         "ours": ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "chutes", "hypercorn")),
         "commit": _commit(),
     }
-    return described | {peer: _peer_versions(peer) for peer in PEER_NAMES if (VENVS / peer).exists()}
+    return described | {peer: _peer_versions(peer) for peer in (*PEER_NAMES, *RUNTIMES) if (VENVS / peer).exists()}
 
 
 def load_before() -> str:

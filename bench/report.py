@@ -33,6 +33,8 @@ the last one is answered. Over HTTP the load comes from a process of its own on 
   routine: chunks of 16 in order of arrival, padded to the longest, each request on its own. `pipeline` is transformers'
   pipeline at the batch size that the sweep below found best for the kind of text. These two answer one request after
   the other, so they get the first {SERIAL_SHARE:.0%} of the requests; their latencies include the wait for their turn.
+- `onnxruntime` and `openvino` run the same model in process, in float32 and in int8, the texts of a whole run sorted by
+  length into passes of at most 1,024 padded tokens.
 - `service` is our chute on the SDK's own server. The other servers have one model process each and their batching on.
   Infinity runs transformers' pipeline on batches that it sorts by length; the others run one common piece of model code
   (`peers/common/classifier.py`, chunks padded to the longest) behind their own batching of requests. The chunk, or

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from bench.arms import HTTP_ARMS, IN_PROCESS_ARMS, Arm, ArmError, HttpArm, InProcessArm, Measurement
+from bench.arms import HTTP_ARMS, IN_PROCESS_ARMS, RUNTIME_ARMS, Arm, ArmError, HttpArm, InProcessArm, Measurement
 from bench.checkpoints import checkpoint
 from bench.limit import ModelShape
 from bench.machine import load_before
@@ -24,13 +24,15 @@ from bench.tuning import Tuning, read_tuned
 from bench.workloads import TextKind, Workload
 
 INT8_ARM = "engine-int8"
-ALL_IN_PROCESS_ARMS = (*IN_PROCESS_ARMS, INT8_ARM)
+ALL_IN_PROCESS_ARMS = (*IN_PROCESS_ARMS, INT8_ARM, *RUNTIME_ARMS)
 SERIAL_ARMS = ("naive", "pipeline")
 SERIAL_SHARE = 0.25
 """These answer one request after the other, at the same speed however many wait: a part of the requests will do."""
 
-WORKLOADS_OF = dict.fromkeys(IN_PROCESS_ARMS, ("tweets-8x100", "mixed-8x100")) | {INT8_ARM: ("tweets-8x100",)}
-"""Small requests are about the way to the model, which arms without a server do not have; int8 is one ratio."""
+WORKLOADS_OF = dict.fromkeys(IN_PROCESS_ARMS, ("tweets-8x100", "mixed-8x100")) | dict.fromkeys(
+    (INT8_ARM, *RUNTIME_ARMS), ("tweets-8x100",)
+)
+"""Small requests are about the way to the model, which arms without a server do not have; the last are one ratio."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import venv
 
+from bench.arms import RUNTIMES
 from bench.servers import PEER_NAMES, PEERS, VENVS
 
 
@@ -32,7 +33,7 @@ def install(peer: str) -> bool:
 
 
 def main() -> int:
-    were_installed = [install(peer) for peer in sys.argv[1:] or PEER_NAMES]
+    were_installed = [install(peer) for peer in sys.argv[1:] or (*PEER_NAMES, *RUNTIMES)]
     return 0 if all(were_installed) else 1
 
 

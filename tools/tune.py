@@ -1,5 +1,6 @@
 """Print and draw how throughput and memory grow with a forward pass's token budget, on this machine: `make tune`.
 
+Then compare the precisions: which one is fastest depends on the processor's instructions, and is not to be guessed.
 Memory is the GPU's, or the whole process's on a CPU. The model, its device and its precision come from the service's
 own environment variables.
 """
@@ -7,16 +8,18 @@ own environment variables.
 from __future__ import annotations
 
 import argparse
+import statistics
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from batch_inference.errors import BatchInferenceError
+from batch_inference.errors import BatchInferenceError, ModelLoadError
 from batch_inference.model import SentimentModel
-from batch_inference.settings import load_settings
+from batch_inference.settings import Precision, Settings, load_settings
 from batch_inference.tuning import ROW_TOKENS, BudgetPoint, measure_budgets, pick_cost
 
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "float16", "int8")
 SPEED_COLOUR, MEMORY_COLOUR = "#1f5fa8", "#b3541e"
 
 CPU_BUDGETS = [32, 64, 128, 256, 512, 1024, 2048, 4096, 8192]
@@ -42,6 +45,30 @@ def draw(points: list[BudgetPoint], title: str, path: Path) -> None:
     figure.savefig(path, bbox_inches="tight")
 
 
+def compare_precisions(settings: Settings, budget: int, repeats: int) -> None:
+    """Print the speed of full passes in each precision that this machine can run, all taking turns."""
+    models: dict[Precision, SentimentModel] = {}
+    for precision in PRECISIONS:
+        # On a CPU, float16 is for processors that hardly exist, and takes minutes on all others.
+        if precision == "float16" and next(iter(models.values())).device == "cpu":
+            continue
+        try:
+            models[precision] = SentimentModel.load(settings.model_copy(update={"precision": precision}))
+        except ModelLoadError as error:
+            print(f"{precision:>9}: {error}")
+    took: dict[Precision, list[float]] = {precision: [] for precision in models}
+    for _ in range(repeats):
+        for precision, model in models.items():
+            took[precision] += [point.pass_s for point in measure_budgets(model, [budget], repeats=1)]
+    print(f"{'precision':>9} {'texts/s':>9} {'over float32':>12}")
+    pass_s = {precision: statistics.median(times) for precision, times in took.items() if times}
+    for precision, seconds in pass_s.items():
+        speed = budget / ROW_TOKENS / seconds
+        print(f"{precision:>9} {speed:9.1f} {pass_s['float32'] / seconds:12.2f}")
+    fastest = min(pass_s, key=lambda precision: pass_s[precision])
+    print(f"Fastest here: BATCH_PROCESSOR_PRECISION={fastest}; tools/evaluate_model.py tells what it costs in recall.")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
@@ -64,6 +91,7 @@ def main() -> int:
     cost = pick_cost(points)
     print(f"Smallest budget near the best: BATCH_PROCESSOR_MAX_BATCH_TOKENS={cost.max_batch_tokens}")
     print(f"Fixed part of a pass: {cost.overhead_tokens} tokens' worth of time")
+    compare_precisions(settings, cost.max_batch_tokens, args.repeats)
     if args.plot:
         draw(points, title, args.plot)
     return 0
