@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/.installed
 REQUESTS ?= 50000
 DURATION ?= 30m
 
-.PHONY: run test fuzz soak rehearse check-pins check format openapi bench tune clean
+.PHONY: run test fuzz soak rehearse check-pins check-next preflight check format openapi bench tune clean
 
 run: $(INSTALLED)
 	@$(BIN)/python tools/run_locally.py --chute $(CHUTE) --port $(PORT) --model $(MODEL)
@@ -36,6 +36,14 @@ rehearse: $(INSTALLED)
 # Whether the image's packages exist and fit together. Needs a Python 3.12 and downloads much, so it is not a test.
 check-pins: $(INSTALLED)
 	$(BIN)/python tools/check_image_pins.py --python $(PYTHON312)
+
+# The rehearsal on the newest SDK, pre-releases too, in an environment of its own. TESTS='...' runs others.
+check-next: $(INSTALLED)
+	$(BIN)/python tools/check_next.py $(TESTS)
+
+# What would be deployed, whether the platform would take it, and what it costs. Uploads nothing. RATE: texts per second.
+preflight: $(INSTALLED)
+	@$(BIN)/python tools/preflight.py --chute $(CHUTE) $(if $(RATE),--rate $(RATE))
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -110,7 +111,7 @@ class SentimentModel:
                 # Old checkpoints are pickles: tensors are read from them, nothing is run.
                 weights_only=True,
             )
-        except (OSError, ValueError, ImportError) as error:
+        except (OSError, ValueError, ImportError, pickle.UnpicklingError) as error:
             reason = str(error).strip().splitlines()[0]
             raise ModelLoadError(
                 f"BATCH_PROCESSOR_MODEL={settings.model!r} cannot be loaded: {reason} "

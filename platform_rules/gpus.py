@@ -1,15 +1,15 @@
-"""The GPUs of chutes.ai and what they cost: the last known list, and the platform's public one where it can be had."""
+"""The GPUs of chutes.ai and what they cost: the last known list, and how to read the platform's own."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 PRICES_OF = "June 2026"
-"""When `GPUS` was true. The only GPU that ordinary users may deploy on is the RTX PRO 6000; the others are here to be
-told apart from a typing error."""
+"""When the price of `pro_6000` was true: the only GPU that ordinary users may deploy on. The others are here to be told
+apart from a typing error; theirs are the server's `api/gpu.py` in its public states of 2025."""
 
-FEE_HOURS = 3
-"""The fee of a chute's first deployment, in hours of the cheapest GPU that its selector allows."""
+PRICES_URL = "https://api.chutes.ai/pricing"
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,6 @@ class Gpu:
     dollars_per_hour: float
 
 
-# Prices but the first: the server's `api/gpu.py` in its public states, of 2025.
 GPUS = {
     "pro_6000": Gpu(96, 1.80),
     "3090": Gpu(24, 0.3225),
@@ -32,3 +31,18 @@ GPUS = {
     "h100_sxm": Gpu(80, 1.83),
     "h200": Gpu(140, 2.7375),
 }
+
+LAST_KNOWN_PRICES = {name: gpu.dollars_per_hour for name, gpu in GPUS.items()}
+
+
+def published_prices(answer: Any) -> dict[str, float]:
+    """Dollars an hour by GPU, from what `PRICES_URL` answers; GPUs that it leaves out keep their last known price.
+
+    Raises:
+        ValueError: it is not such an answer.
+    """
+    try:
+        published = {name: float(price["usd"]["hour"]) for name, price in answer["gpu_price_estimates"].items()}
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"not a list of prices: {error!r}") from error
+    return LAST_KNOWN_PRICES | published

@@ -8,14 +8,17 @@ ordinary user, one without roles. Left out: what depends on its tables (the imag
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from platform_rules.chute_args import ChuteArgs, SelectorArgs
-from platform_rules.gpus import FEE_HOURS, GPUS
+from platform_rules.gpus import LAST_KNOWN_PRICES
 
 ALLOWED_INCLUDE = ["pro_6000"]
 """The one list of GPUs that an ordinary user's trusted chute may ask for; compared in lower case."""
+
+FEE_HOURS = 3
+"""The fee of a chute's first deployment, in hours of the cheapest GPU that its selector allows."""
 
 DEPLOYMENTS_A_DAY = 24
 IMAGES_A_DAY = 24
@@ -73,9 +76,13 @@ def deployment_fee(selector: SelectorArgs) -> float:
     return FEE_HOURS * hourly_price(selector)
 
 
-def hourly_price(selector: SelectorArgs) -> float:
-    """Dollars an hour of the cheapest instance that the selector allows."""
-    return selector.gpu_count * min(GPUS[gpu].dollars_per_hour for gpu in selector.supported_gpus)
+def hourly_price(selector: SelectorArgs, prices: Mapping[str, float] = LAST_KNOWN_PRICES) -> float:
+    """Dollars an hour of the cheapest instance that the selector allows, at these prices of its GPUs.
+
+    Raises:
+        ValueError: no GPU satisfies the selector.
+    """
+    return selector.gpu_count * min(prices[gpu] for gpu in selector.supported_gpus)
 
 
 def too_many(kind: str, maximum: int) -> Refusal:
