@@ -201,6 +201,7 @@ class Scheduler(Generic[PreparedT]):
         self._passes_since_out_of_memory = 0
         self._waiting: list[TextGroup] = []
         self._num_waiting = 0
+        self._is_turn_of_oldest = False
         self._is_closed = False
         self._has_abandoned = False
         self._changed = threading.Condition()
@@ -306,9 +307,9 @@ class Scheduler(Generic[PreparedT]):
     def _take_rows(self) -> PassRows | None:
         """Take the texts of the next pass from the queue, if any wait. The lock is held."""
         self._drop_abandoned()
-        groups = self._waiting
-        if not groups:
+        if not self._waiting:
             return None
+        groups = self._in_turn()
         counts = [len(group.waiting) for group in groups]
         owners = np.repeat(np.arange(len(groups)), counts)
         indices = np.concatenate([group.waiting for group in groups])
@@ -321,9 +322,22 @@ class Scheduler(Generic[PreparedT]):
         for group, count in zip(groups, counts, strict=True):
             group.waiting = group.waiting[is_left[start : start + count]]
             start += count
-        self._waiting = [group for group in groups if len(group.waiting)]
+        self._waiting = [group for group in self._waiting if len(group.waiting)]
         self._num_waiting -= len(taken)
         return rows
+
+    def _in_turn(self) -> list[TextGroup]:
+        """The waiting groups, the one that the next pass begins with first.
+
+        Every other pass begins with the oldest, so none waits for ever; those between with the one that has the fewest
+        tokens left. So a small request waits for three passes at most, however many large ones came before: the one
+        that runs, one that is prepared, and one of the oldest.
+        """
+        self._is_turn_of_oldest = not self._is_turn_of_oldest
+        if self._is_turn_of_oldest:
+            return self._waiting
+        smallest = min(self._waiting, key=lambda group: int(group.rows.lengths[group.waiting].sum()))
+        return [smallest, *(group for group in self._waiting if group is not smallest)]
 
     def _drop_abandoned(self) -> None:
         if not self._has_abandoned:
@@ -404,8 +418,8 @@ class Scheduler(Generic[PreparedT]):
 
 
 def _planned(lengths: NDArray[np.int32], cost: PassCost) -> Indices:
-    """Which of the waiting texts, in order of arrival, are in the next pass: by their lengths, so that like stands
-    beside like, and the oldest first among equals."""
+    """Which of the waiting texts are in the next pass: the first of them, and what goes with it. By their lengths, so
+    that like stands beside like, and the first among equals first."""
     by_length = np.argsort(lengths, kind="stable")
     values, counts = np.unique(lengths, return_counts=True)
     waiting = dict(zip(values.tolist(), counts.tolist(), strict=True))

@@ -53,6 +53,8 @@ def test_small_requests_and_statistics_beside_too_many_large_ones(tmp_path: Path
                     *(client.post("/process-batch", json={"texts": []}) for _ in range(20)),
                 )
                 assert [response.status_code for response in small] == [200] * 20 + [400] * 20
+                # They went past most of the large ones.
+                assert (await client.get("/batch-stats")).json()["requests_in_flight"] > 24
                 responses = await asyncio.gather(*crowd)
                 statuses = [response.status_code for response in responses]
                 assert statuses.count(200) == 48

@@ -117,6 +117,33 @@ def test_an_unusual_length_does_not_starve(scheduler: Scheduler, model: GatedMod
     assert model.passes[1] == [[1] * 90]
 
 
+@pytest.mark.parametrize("length", [5, 89, 90], ids=["short", "nearly as long", "as long"])
+def test_a_small_request_does_not_wait_for_all_that_came_before(
+    scheduler: Scheduler, model: GatedModel, length: int
+) -> None:
+    """Two passes at most begin before its own, of the twenty that the large request takes."""
+    occupy(scheduler, model)
+    large, small = group(*range(100, 120), length=90), group(7, length=length)
+    scheduler.submit([large])
+    scheduler.submit([small])
+    model.open()
+    assert answers(small) == [[7.0]]
+    assert answers(large) == [[float(number)] for number in range(100, 120)]
+    assert [7] * length in [rows[0] for rows in model.passes[:3]]
+
+
+def test_small_requests_do_not_keep_a_large_one_waiting(scheduler: Scheduler, model: GatedModel) -> None:
+    occupy(scheduler, model)
+    large = group(1, 2, 3, length=90)
+    small = [group(number, length=60) for number in range(10, 30)]
+    scheduler.submit([large, *small])
+    model.open()
+    assert answers(large) == [[1.0], [2.0], [3.0]]
+    assert [answers(one) for one in small] == [[[float(number)]] for number in range(10, 30)]
+    # Every other pass begins with the oldest text.
+    assert sum(rows[0][0] < 10 for rows in model.passes[1:7]) == 3
+
+
 def test_a_cancelled_request_costs_no_pass(scheduler: Scheduler, model: GatedModel) -> None:
     blocker = occupy(scheduler, model)
     gone, stays = group(1, 2, 3), group(4)
