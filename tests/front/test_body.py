@@ -1,0 +1,93 @@
+"""Bodies that come slowly, and those that are small only until they are decompressed."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import zlib
+from typing import Any
+
+import pytest
+
+from batch_http import body
+from batch_http.body import MAX_JSON_BYTES, BodyBudget, receive_body
+from batch_http.refusals import Refused
+from batch_http.sdk_decoding import decompress_bounded, refusal_in
+
+SCOPE: dict[str, Any] = {"type": "http", "http_version": "1.1", "headers": []}
+
+
+def test_half_a_body_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body, "GRACE_S", 0.05)
+    budget = BodyBudget()
+
+    async def scenario() -> None:
+        messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        await messages.put({"type": "http.request", "body": b"{", "more_body": True})
+        with budget.share() as share:
+            await receive_body(messages.get, SCOPE, share, 100)
+
+    with pytest.raises(Refused, match="did not arrive in time: 1 bytes") as refused:
+        asyncio.run(scenario())
+    assert (refused.value.kind, refused.value.status, refused.value.is_whole) == ("slow_body", 400, False)
+    assert budget.num_bytes == 0
+
+
+def test_bodies_share_their_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body, "MAX_BYTES_AT_ONCE", 100)
+    budget = BodyBudget()
+
+    async def one(num_bytes: int) -> bytes:
+        messages = [{"type": "http.request", "body": b"x" * (num_bytes // 2), "more_body": more} for more in (0, 1)]
+
+        async def receive() -> dict[str, Any]:
+            return messages.pop()
+
+        with budget.share() as share:
+            received = await receive_body(receive, SCOPE, share, 1000)
+            await asyncio.sleep(0)
+            return received
+
+    async def scenario() -> list[bytes | BaseException]:
+        return await asyncio.gather(one(60), one(60), one(40), return_exceptions=True)
+
+    first, second, third = asyncio.run(scenario())
+    assert first == b"x" * 60
+    assert isinstance(second, Refused)
+    assert second.status == 429
+    assert third == b"x" * 40
+    assert budget.num_bytes == 0
+
+
+def bomb(num_mib: int) -> bytes:
+    """A JSON text of so many MiB, compressed to a thousandth."""
+    compressor = zlib.compressobj(wbits=31)
+    parts = [compressor.compress(b'{"texts": ["')]
+    parts += [compressor.compress(b" " * 2**20) for _ in range(num_mib)]
+    return b"".join([*parts, compressor.compress(b'"]}'), compressor.flush()])
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (bomb(MAX_JSON_BYTES // 2**20), "body_too_large"),
+        (gzip.compress(b'{"texts": [' + b"[]," * 1_000_000 + b"[]]}"), "too_many_values"),
+    ],
+)
+def test_what_decompresses_to_too_much_becomes_a_refusal(data: bytes, problem: str) -> None:
+    refused = refusal_in(json.loads(decompress_bounded(data)))
+    assert refused
+    assert (refused.status, refused.problem) == (400, problem)
+
+
+def test_what_decompresses_to_little_is_left_as_it_is() -> None:
+    text = json.dumps({"texts": ["\U0001f600" * 10_000] * 100}).encode()
+    assert decompress_bounded(gzip.compress(text)) == text
+    assert refusal_in(json.loads(text)) is None
+
+
+@pytest.mark.parametrize("data", [b"", b"not gzip", gzip.compress(b"{}")[:-5]])
+def test_what_is_no_gzip_is_an_error(data: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011
+        decompress_bounded(data)
