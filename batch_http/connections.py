@@ -9,6 +9,7 @@ from typing import Any
 
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.events import Closed, RawData, Updated
+from hypercorn.protocol.h11 import H11Protocol
 
 GRACE_S = 30.0
 MIN_BYTES_PER_S = 8 * 1024
@@ -16,6 +17,7 @@ MIN_BYTES_PER_S = 8 * 1024
 
 _read_data = TCPServer._read_data
 _protocol_send = TCPServer.protocol_send
+_send_error_response = H11Protocol._send_error_response
 
 
 def seconds_to_send(num_bytes: int) -> float:
@@ -27,6 +29,7 @@ def mend_connections() -> None:
     """Call before the server starts."""
     TCPServer._read_data = _read_data_and_stop_waiting  # type: ignore[method-assign]
     TCPServer.protocol_send = _send_in_time  # type: ignore[method-assign]
+    H11Protocol._send_error_response = _send_400  # type: ignore[method-assign]
 
 
 async def _read_data_and_stop_waiting(self: Any) -> None:
@@ -54,3 +57,11 @@ async def _send_in_time(self: Any, event: Any) -> None:
     except TimeoutError:
         self.writer.transport.abort()
         await self.protocol.handle(Closed())
+
+
+async def _send_400(self: Any, _status: int) -> None:
+    """Hypercorn's own answer to what is no HTTP, which it has h11 choose: also 431 and 501, say for two codings.
+
+    A caller's mistake is a 400 here, whatever its kind.
+    """
+    await _send_error_response(self, 400)

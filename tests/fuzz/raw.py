@@ -24,7 +24,7 @@ HEADER_LINES = [
 ]  # fmt: skip
 METHODS = [b"GET", b"POST", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE", b"CONNECT", b"get", b"PRI", b"G T", b""]
 TARGETS = [
-    b"/process-batch", b"/process-batch-stream", b"/analyze-single", b"/batch-stats", b"/nowhere",
+    b"/process-batch", b"/process-batch-stream", b"/analyze-single", b"/batch-stats", b"/nowhere", b"/process-batch/",
     b"//process-batch", b"/../batch-stats", b"/%62atch-stats", b"/batch-stats?stream=true", b"/batch-stats#x", b"*",
     b"http://other/batch-stats", b"/" + b"a" * 9000, b"/\xff", b"/a b", b"", b"/_metrics", b"/%zz",
     b"/process-batch;x=1",

@@ -106,7 +106,7 @@ def requests(draw: st.DrawFn) -> Request:
             body = draw(_damaged(valid))
             return Request("POST", path, body, _loaded(body))
     method = draw(st.sampled_from(METHODS))
-    path = draw(st.sampled_from([path, "/batch-stats", "/nowhere", "//", "/process_batch", "/%00"]))
+    path = draw(st.sampled_from([path, "/batch-stats", "/nowhere", "//", "/process_batch", "/process-batch/", "/%00"]))
     decoded = draw(valid)
     return Request(method, path, _dumped(decoded), decoded)
 
