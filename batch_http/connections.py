@@ -29,7 +29,7 @@ def mend_connections() -> None:
     """Call before the server starts."""
     TCPServer._read_data = _read_data_and_stop_waiting  # type: ignore[method-assign]
     TCPServer.protocol_send = _send_in_time  # type: ignore[method-assign]
-    H11Protocol._send_error_response = _send_400  # type: ignore[method-assign]
+    H11Protocol._send_error_response = _send_400  # type: ignore[assignment]
 
 
 async def _read_data_and_stop_waiting(self: Any) -> None:
