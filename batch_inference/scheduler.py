@@ -124,6 +124,8 @@ class PassRows:
 
     def token_rows(self) -> TokenRows:
         """The rows' token ids, in the order of the pass."""
+        if len(self.groups) == 1 and len(self.groups[0].rows) == 1:
+            return self.groups[0].rows
         if len(self.groups) == 1:
             return self.groups[0].rows.select(self.indices)
         firsts = starts_of(np.array([len(group.rows) for group in self.groups]))
@@ -420,6 +422,8 @@ class Scheduler(Generic[PreparedT]):
 def _planned(lengths: NDArray[np.int32], cost: PassCost) -> Indices:
     """Which of the waiting texts are in the next pass: the first of them, and what goes with it. By their lengths, so
     that like stands beside like, and the first among equals first."""
+    if len(lengths) == 1:
+        return np.zeros(1, np.intp)
     by_length = np.argsort(lengths, kind="stable")
     values, counts = np.unique(lengths, return_counts=True)
     waiting = dict(zip(values.tolist(), counts.tolist(), strict=True))

@@ -73,6 +73,9 @@ class TokenRows:
 
     def framed(self, prefix: Sequence[int], suffix: Sequence[int]) -> TokenRows:
         """Each row with these ids before and after it."""
+        if len(self) == 1:
+            input_ids = np.concatenate([prefix, self.input_ids, suffix], dtype=np.int32, casting="unsafe")
+            return TokenRows(input_ids, np.array([len(input_ids)], np.int32))
         lengths = (self.lengths + (len(prefix) + len(suffix))).astype(np.int32)
         input_ids = np.empty(int(lengths.sum()), np.int32)
         starts = starts_of(lengths)
