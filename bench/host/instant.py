@@ -19,6 +19,8 @@ from typing import Any
 
 sys.path.insert(0, os.getcwd())
 os.environ["CHUTES_EXECUTION_CONTEXT"] = "REMOTE"
+# The rounds repeat their texts, and each is to be handled anew.
+os.environ["BATCH_PROCESSOR_ANSWER_CACHE_MIB"] = "0"
 
 import numpy as np
 from transformers import AutoTokenizer
