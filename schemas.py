@@ -367,6 +367,7 @@ class BatchStats(BaseModel):
     cache_size: float = Field(description="MiB of answers kept for texts that come again")
     errors: dict[str, int]
     max_batch_tokens: int
+    forward: str = Field(description="How passes are computed: `packed`, without padding, or `padded`, by transformers")
 
 
 class Problem(BaseModel):

@@ -173,4 +173,5 @@ def batch_stats(engine: Engine, settings: Settings) -> BatchStats:
         cache_size=engine.cache_mib,
         errors=counted.errors,
         max_batch_tokens=engine.max_batch_tokens,
+        forward="padded" if engine.model.is_padded else "packed",
     )

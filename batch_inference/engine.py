@@ -412,7 +412,8 @@ def _pass_cost(model: SentimentModel, settings: Settings) -> PassCost:
     if model.device == "cpu":
         cost = PADDED_CPU_COST if model.is_padded else _packed_cpu_cost(model.inner_size)
     else:
-        cost = pick_cost(measure_budgets(model, GPU_BUDGETS, GPU_TUNING_REPEATS))
+        measured = pick_cost(measure_budgets(model, GPU_BUDGETS, GPU_TUNING_REPEATS))
+        cost = replace(measured, is_padded=model.is_padded)
     if settings.max_batch_tokens == "auto":
         return cost
     return replace(cost, max_batch_tokens=settings.max_batch_tokens)

@@ -7,6 +7,7 @@ import os
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,9 +17,11 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from batch_inference.errors import DeviceLostError, DeviceOutOfMemoryError, ForwardPassError, ModelLoadError
 from batch_inference.forward.kernels_cpu import CpuKernels, can_run
+from batch_inference.forward.kernels_cuda import CudaKernels
 from batch_inference.forward.packed import PackedClassifier
 from batch_inference.forward.padded import PaddedForward
 from batch_inference.forward.weights import HeadWeights, can_pack
+from batch_inference.forward_check import proven
 from batch_inference.host_memory import keep_freed_memory
 from batch_inference.settings import Settings
 from batch_inference.token_rows import TokenRows
@@ -65,13 +68,11 @@ class SentimentModel:
         max_tokens: longest row the model can take, special tokens included.
         device: `cpu` or `cuda:0`.
         precision: `float32`, `bfloat16`, `float16` or `int8`.
-        is_padded: whether a pass computes every row up to the longest one.
         inner_size: width of the feed-forward layers, the widest there are; 0 if the configuration does not say.
     """
 
     def __init__(self, forward: Forward, config: Any, tokenizer: TextTokenizer, device: str, precision: str) -> None:
         self._forward = forward
-        self.is_padded = forward.is_padded
         self.inner_size = int(getattr(config, "intermediate_size", 0))
         self.tokenizer = tokenizer
         self.device = device
@@ -117,11 +118,31 @@ class SentimentModel:
                 f"BATCH_PROCESSOR_MODEL={settings.model!r} cannot be loaded: {reason} "
                 "Use a hub id, a folder with a checkpoint, or 'bundled'."
             ) from error
-        forward = _pick_forward(model.eval(), device, precision)
+        model.eval()
+        # No transformers' pass computes in int8: float32 is what its results are measured against, and what is left.
+        padded_precision = "float32" if precision == "int8" else precision
+        padded = cls(PaddedForward(model, device), model.config, TextTokenizer(tokenizer), device, padded_precision)
+
+        def packed() -> SentimentModel:
+            kernels = CpuKernels(is_int8=precision == "int8") if device == "cpu" else CudaKernels(device)
+            return padded._running(PackedClassifier(model, kernels), precision)
+
+        picked = _pick_forward(settings.forward, packed, padded, _why_not_packed(model, device, precision), precision)
         if device == "cpu":
             # Not before: what loading needs and frees goes back to the system.
             keep_freed_memory()
-        return cls(forward, model.config, TextTokenizer(tokenizer), device, precision)
+        return picked
+
+    @property
+    def is_padded(self) -> bool:
+        """Whether a pass computes every row up to the longest one."""
+        return self._forward.is_padded
+
+    def _running(self, forward: Forward, precision: str) -> SentimentModel:
+        """This model on another forward pass."""
+        other = copy(self)
+        other._forward, other.precision = forward, precision
+        return other
 
     def probabilities(self, rows: TokenRows) -> NDArray[np.float32]:
         """`prepare`, `run` and `softmax` in one."""
@@ -195,17 +216,34 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return probabilities
 
 
-def _pick_forward(model: Any, device: str, precision: str) -> Forward:
-    dtype = DTYPES[precision]
-    is_known = can_pack(model.base_model) and HeadWeights.of(model) is not None
-    if device == "cpu" and is_known and can_run(dtype):
-        return PackedClassifier(model, CpuKernels(is_int8=precision == "int8"))
+def _pick_forward(
+    wanted: str,
+    packed: Callable[[], SentimentModel],
+    padded: SentimentModel,
+    why_not_packed: str | None,
+    precision: str,
+) -> SentimentModel:
+    if why_not_packed is None:
+        match wanted:
+            case "packed":
+                return packed()
+            case "auto":
+                return proven(packed, padded)
+    if wanted == "packed":
+        raise ModelLoadError(f"BATCH_PROCESSOR_FORWARD='packed' needs {why_not_packed}. Use 'auto' here.")
     if precision == "int8":
-        raise ModelLoadError(
-            "BATCH_PROCESSOR_PRECISION='int8' needs a RoBERTa or BERT model, and a CPU that oneDNN knows. "
-            "Use 'auto' here."
-        )
-    return PaddedForward(model, device)
+        needed = why_not_packed or "a pass without padding, and BATCH_PROCESSOR_FORWARD is 'padded'"
+        raise ModelLoadError(f"BATCH_PROCESSOR_PRECISION='int8' needs {needed}. Use 'auto' here.")
+    return padded
+
+
+def _why_not_packed(model: Any, device: str, precision: str) -> str | None:
+    """What a pass without padding would need, and is not here; None if it can be had."""
+    if not can_pack(model.base_model) or HeadWeights.of(model) is None:
+        return "a RoBERTa or BERT model"
+    if device == "cpu" and not can_run(DTYPES[precision]):
+        return f"a CPU on which oneDNN can compute in {precision}"
+    return None
 
 
 def _pick_device(wanted: str) -> str:

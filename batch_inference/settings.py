@@ -37,6 +37,10 @@ class Settings(BaseSettings):
     precision: Precision = "auto"
     """Arithmetic of the forward pass. `auto` is float16 on a GPU and float32 on a CPU; `int8` is for CPUs only."""
 
+    forward: Literal["auto", "packed", "padded"] = "auto"
+    """How a pass is computed. `packed` is without padding, `padded` is transformers' own; `auto` is packed where the
+    model allows it and where that proved itself at start-up against the other, in answers and speed."""
+
     max_batch_tokens: Literal["auto"] | PositiveInt = "auto"
     """Tokens in one forward pass, padding included. Example: 2048 is 64 tweets padded to 32 tokens."""
 
