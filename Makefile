@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/.installed
 REQUESTS ?= 50000
 DURATION ?= 30m
 
-.PHONY: run test fuzz soak rehearse check-pins check-next preflight check format openapi bench tune clean
+.PHONY: run test fuzz soak rehearse check-pins check-next preflight check format openapi bench tune check-gpu clean
 
 run: $(INSTALLED)
 	@$(BIN)/python tools/run_locally.py --chute $(CHUTE) --port $(PORT) --model $(MODEL)
@@ -68,6 +68,10 @@ tune: $(INSTALLED)
 # After a change of the wire: a test holds this file against what is served.
 openapi: $(INSTALLED)
 	$(BIN)/python tools/write_openapi.py docs/openapi.json
+
+# All that has to be known from a real GPU, in ten minutes, into bench/gpu/. CHECK_GPU=--dry runs it on a CPU.
+check-gpu: $(INSTALLED)
+	$(BIN)/python -m tools.check_gpu $(CHECK_GPU)
 
 $(INSTALLED): pyproject.toml client/pyproject.toml requirements.txt constraints.txt
 	$(PYTHON) -m venv $(VENV)
