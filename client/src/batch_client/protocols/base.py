@@ -86,7 +86,8 @@ def prediction_of(scores: Sequence[LabelScore], all_scores: bool) -> Prediction:
     if not scores:
         raise FaultError("the service named no label for a text")
     best = max(scores, key=lambda each: each["score"])
-    by_label = {each["label"].upper(): each["score"] for each in scores}
+    # In the order of the names: the order of the scores is another for each text, and a result's columns are not.
+    by_label = dict(sorted((each["label"].upper(), each["score"]) for each in scores))
     return Prediction(best["label"].upper(), best["score"], None, None, by_label if all_scores else None)
 
 
