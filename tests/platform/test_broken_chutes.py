@@ -34,6 +34,25 @@ def test_a_pydantic_model_as_answer_is_caught(tmp_path: Path) -> None:
     assert "HTTP_500" in faults[0]
 
 
+def test_seven_of_them_in_a_row_disable_the_instance(tmp_path: Path) -> None:
+    async def ask(instance: Instance) -> tuple[list[int], bool]:
+        async with Gateway(instance) as gateway:
+            answers = [await gateway.post("/answer", {"a": 1}) for _ in range(8)]
+            return [answer.status for answer in answers], gateway.health.is_available
+
+    with running_instance(tmp_path, "pydantic_answer:chute", BROKEN_CHUTES) as instance:
+        statuses, is_available = asyncio.run(ask(instance))
+    assert statuses == [500] * 7 + [503]
+    assert not is_available
+
+
+def test_json_for_a_caller_who_asks_for_a_stream_is_caught(tmp_path: Path) -> None:
+    with running_instance(tmp_path, "json_for_a_stream:chute", BROKEN_CHUTES) as instance:
+        answers, faults = answers_and_faults(instance, [{"a": 1}, {"a": 1, "stream": True}])
+    assert [answer.status for answer in answers] == [200, 500]
+    assert "cannot be decrypted" in faults[0]
+
+
 def test_a_dict_in_a_stream_is_caught(tmp_path: Path) -> None:
     with running_instance(tmp_path, "dict_stream:chute", BROKEN_CHUTES) as instance:
         answers, faults = answers_and_faults(instance, [{"a": 1}])
