@@ -101,10 +101,12 @@ class SentimentModel:
         os.environ["DISABLE_SAFETENSORS_CONVERSION"] = "1"
         try:
             source, revision = settings.model_source, settings.pinned_revision
-            tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
+            tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=False)
             model = AutoModelForSequenceClassification.from_pretrained(
                 source,
                 revision=revision,
+                # Left out, transformers asks at the terminal whether to run a checkpoint's code.
+                trust_remote_code=False,
                 # Left out, transformers takes the dtype the checkpoint was stored in.
                 dtype=DTYPES[precision],
                 device_map={"": device},
