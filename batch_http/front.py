@@ -126,7 +126,7 @@ class Front:
             body = await receive_body(receive, scope, share, self._max_body_bytes, refusal)
             if self._places and body:
                 check_json(body, scope)
-                await held.enter_async_context(self._places.place(len(body)))
+                await held.enter_async_context(self._places.place(body))
             await self._call_app(scope, _replay(body, receive), send)
 
     async def _call_app(self, scope: Scope, receive: Receive, send: Send) -> None:

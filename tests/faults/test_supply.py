@@ -42,9 +42,7 @@ def test_a_pickled_checkpoint_is_read_without_running_it(checkpoint: Path, tmp_p
     assert not trapped.exists()
 
 
-def test_code_beside_a_checkpoint_is_not_run(
-    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_code_beside_a_checkpoint_is_not_run(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Somebody at a terminal who agrees to everything.
     monkeypatch.setattr("builtins.input", lambda *_: "y")
     trapped = tmp_path / "trapped"

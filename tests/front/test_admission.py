@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from batch_http.admission import SMALL_BODY_BYTES, Places
+from batch_http.admission import SMALL_BODY_BYTES, SMALL_BODY_QUOTES, Places
 from batch_http.refusals import Refused
 
-SMALL, LARGE = SMALL_BODY_BYTES, SMALL_BODY_BYTES + 1
+SMALL, LARGE = b" " * SMALL_BODY_BYTES, b" " * (SMALL_BODY_BYTES + 1)
+MANY_SHORT_TEXTS = b'""' * (SMALL_BODY_QUOTES // 2 + 1)
 
 
 def on_a_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
@@ -29,15 +30,15 @@ class Crowd:
     def __init__(self, num_places: int) -> None:
         self._places = Places(num_places)
 
-    async def ask(self, num_bytes: int) -> Request:
+    async def ask(self, body: bytes) -> Request:
         request = Request(asyncio.Event(), asyncio.Event())
-        request.task = asyncio.create_task(self._hold(num_bytes, request))
+        request.task = asyncio.create_task(self._hold(body, request))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         return request
 
-    async def _hold(self, num_bytes: int, request: Request) -> None:
-        async with self._places.place(num_bytes):
+    async def _hold(self, body: bytes, request: Request) -> None:
+        async with self._places.place(body):
             request.is_at_work.set()
             await request.may_end.wait()
 
@@ -81,6 +82,14 @@ async def test_small_requests_wait_in_line_and_beyond_it_are_refused() -> None:
     await requests[3].end()
     # All places are free again.
     assert [(await crowd.ask(SMALL)).is_at_work.is_set() for _ in range(2)] == [True, True]
+
+
+@on_a_loop
+async def test_many_short_texts_are_a_large_request() -> None:
+    crowd = Crowd(4)
+    requests = [await crowd.ask(MANY_SHORT_TEXTS) for _ in range(4)]
+    assert [request.is_refused for request in requests] == [False, False, False, True]
+    assert (await crowd.ask(SMALL)).is_at_work.is_set()
 
 
 @on_a_loop
