@@ -11,13 +11,18 @@ INSTALLED := $(VENV)/.installed
 REQUESTS ?= 50000
 DURATION ?= 30m
 
-.PHONY: run test fuzz soak rehearse check-pins check-next preflight check format openapi bench tune check-gpu clean
+.PHONY: run test fuzz soak rehearse check-pins check-next preflight check format openapi bench tune check-gpu clean test-ray
 
 run: $(INSTALLED)
 	@$(BIN)/python tools/run_locally.py --chute $(CHUTE) --port $(PORT) --model $(MODEL)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
+
+# The Ray Data job, killed and resumed; ROWS=100000 is the full rehearsal. Apart from `make test`, for Ray is large.
+test-ray: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray]'
+	$(BIN)/python -m pytest batch_ray/tests -s
 
 # The long profile of tests/fuzz, against the SDK's server and the rehearsal of production; prints what it saw.
 # FUZZ_SEED=1 makes other requests than those of every time.

@@ -452,7 +452,7 @@ _MEND = {
     "less_than_equal": "must be {le} or less",
     "extra_forbidden": "is not known here; remove it",
 }
-_TEXT_PROBLEMS = {"blank_text", "text_too_long", "nul_character", "lone_surrogate"}
+_TEXT_PROBLEMS = {"blank_text", "text_too_long", "nul_character", "lone_surrogate", "token_ids"}
 _EXPECTED = {
     "string_type": "a string",
     "list_type": "a list of strings",

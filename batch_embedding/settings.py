@@ -19,8 +19,17 @@ class EmbedderSettings(Settings):
     model: str = Field(MINILM_MODEL, min_length=1)
     """A hub id, or a folder with a checkpoint of sentence-transformers."""
 
+    dimensions: str = Field("", pattern=r"^(\d+(,\d+)*)?$")
+    """Lengths that the model was trained to have its vectors cut to (Matryoshka). Example: `64,128,256`. Cutting the
+    vectors of a model that was not costs quality, so the default is none."""
+
     chute_name: str = Field("batch-embedder", pattern=r"^[a-z0-9][a-z0-9_.-]{2,62}$")
     """Name of the chute and its image."""
+
+    @property
+    def allowed_dimensions(self) -> list[int]:
+        """`dimensions` as a list."""
+        return [int(length) for length in self.dimensions.split(",") if length]
 
     @property
     def pinned_revision(self) -> str | None:

@@ -29,6 +29,10 @@ CLIENT_CLOSED_REQUEST = 499
 HUGGING_FACE_PATHS = {"/text-classification", "/text_classification"}
 """The public and the internal one. Hugging Face's clients show their users what is under `error`, and nothing else."""
 
+OPENAI_PATHS = {"/v1/embeddings", "/create_embeddings"}
+"""The public and the internal one. OpenAI's clients show what is under `error`, an object of a shape of its own."""
+
+
 _REPORTED = "batch_http.error_reported"
 
 
@@ -104,7 +108,20 @@ def _error_response(scope: Scope, report: ErrorReport) -> JSONResponse:
     content = {"detail": report.detail}
     if scope["path"] in HUGGING_FACE_PATHS:
         content["error"] = report.message
+    elif scope["path"] in OPENAI_PATHS:
+        content["error"] = _as_openai_tells_it(report)
     return JSONResponse(content, report.status, report.headers)
+
+
+def _as_openai_tells_it(report: ErrorReport) -> dict[str, str | None]:
+    kinds = {400: "invalid_request_error", 429: "rate_limit_exceeded"}
+    first: dict[str, Any] = report.detail[0] if isinstance(report.detail, list) else {"loc": [], "type": report.kind}
+    return {
+        "message": report.message,
+        "type": kinds.get(report.status, "server_error"),
+        "param": str(first["loc"][0]) if first["loc"] else None,
+        "code": first["type"],
+    }
 
 
 def refusal_response(scope: Scope, refused: Refused) -> JSONResponse:

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from batch_inference.answer_cache import AnswerCache, Outputs, Place, fill_in
 from batch_inference.errors import EngineStoppedError, QueueFullError
-from batch_inference.model import SentimentModel, softmax
+from batch_inference.heads import Head
+from batch_inference.model import SentimentModel
 from batch_inference.planner import PassCost
 from batch_inference.scheduler import PassUsage, Scheduler, TextGroup
-from batch_inference.self_test import self_test
 from batch_inference.settings import Settings
 from batch_inference.stats import Stats
 from batch_inference.token_rows import Indices, TokenRows
@@ -189,16 +189,20 @@ class Engine:
         self._scheduler = Scheduler(model, cost, self.stats.count_pass, self._lose_device)
 
     @classmethod
-    def start(cls, settings: Settings, on_device_lost: Callable[[], None] = lambda: None) -> Engine:
+    def start(
+        cls, settings: Settings, on_device_lost: Callable[[], None] = lambda: None, head: Head | None = None
+    ) -> Engine:
         """Load the model, test it, and run it at its fullest, so that nothing is loaded, fetched or compiled later.
+
+        `head` says what kind of model it is; a sentiment classifier if left out.
 
         On a GPU the cost of a pass is measured, which takes a few seconds.
 
         Raises:
             ModelLoadError: the model cannot be loaded, or fails the self-test.
         """
-        model = SentimentModel.load(settings)
-        self_test(model, settings)
+        model = SentimentModel.load(settings, head)
+        model.head.self_test(model, settings)
         cost = _pass_cost(model, settings)
         _warm_up(model, cost)
         logger.info("%s is ready on %s in %s.", settings.model, model.device, model.precision)
@@ -369,7 +373,7 @@ class Engine:
         computed = asked.group.future.result()
         if not asked.found:
             return computed
-        outputs = np.empty((len(asked.rows), len(self.model.labels)), np.float32)
+        outputs = np.empty((len(asked.rows), self.model.num_outputs), np.float32)
         outputs[asked.missing] = computed
         lost = fill_in(outputs, asked.found)
         if len(lost):
@@ -381,7 +385,7 @@ class Engine:
 
     def _classification(self, encoded: EncodedTexts, asked: Asked, arrived_at: float) -> Classification:
         logits = self._outputs(asked)
-        probabilities = text_means(softmax(logits), encoded.num_windows, encoded.weights)
+        probabilities = text_means(self.model.head.answers(logits), encoded.num_windows, encoded.weights)
         return Classification(
             labels=self.model.labels,
             probabilities=probabilities,

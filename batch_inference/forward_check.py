@@ -87,9 +87,11 @@ def reason_against(packed: SentimentModel, padded: SentimentModel) -> str | None
     tolerance = TOLERANCES[packed.precision]
     if not difference <= tolerance:
         return f"a probability is off by {difference:.2g}, and {tolerance:.2g} is allowed in {packed.precision}"
-    labels = [[packed.labels[index] for index in part[: len(known)].argmax(1)] for part in (answers, expected)]
-    if labels[0] != labels[1]:
-        return f"the known texts are {', '.join(labels[0])}, not {', '.join(labels[1])}"
+    # An embedding has no labels.
+    if packed.labels:
+        labels = [[packed.labels[index] for index in part[: len(known)].argmax(1)] for part in (answers, expected)]
+        if labels[0] != labels[1]:
+            return f"the known texts are {', '.join(labels[0])}, not {', '.join(labels[1])}"
     return _reason_of_speed(packed, padded, known)
 
 

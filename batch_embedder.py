@@ -1,0 +1,116 @@
+"""The embedder as a chute of its own: one image, one startup hook, three cords. The work is in `batch_embedding/`, and
+in the engine that it shares with the classifier.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import Any
+
+from chutes.chute import Chute, NodeSelector
+from chutes.util.schema import SchemaExtractor
+from starlette.responses import Response
+
+from batch_embedding.answers import embedding_list, model_list, refuse_unserved
+from batch_embedding.head import EmbeddingHead
+from batch_embedding.recipe import Recipe
+from batch_embedding.settings import EmbedderSettings
+from batch_embedding.wire import EmbeddingList, EmbeddingRequest, ModelList
+from batch_http.answers import batch_stats, json_response
+from batch_http.callers import when_caller_leaves
+from batch_http.errors import errors_as_http
+from batch_http.front import install_front
+from batch_http.shutdown import exit_after_device_lost
+from batch_inference.engine import Engine
+from batch_inference.errors import SettingsError
+from batch_inference.settings import load_settings
+from image import build_image
+from schemas import BatchStats, parse_request
+
+try:
+    settings = load_settings(EmbedderSettings)
+except SettingsError as error:
+    sys.exit(str(error))
+
+README = f"""
+# Batch embeddings
+
+OpenAI's embeddings API with `{settings.model}`, for up to 2,048 texts per request.
+
+```bash
+SLUG=...  # of this chute, from `chutes chutes get {settings.chute_name}`
+curl https://$SLUG.chutes.ai/v1/embeddings \\
+  -H "Authorization: Bearer $CHUTES_API_KEY" -H "Content-Type: application/json" \\
+  -d '{{"input": ["I love this product!", "This is terrible quality."]}}'
+```
+
+`GET /v1/models` names the model, `GET /batch-stats` says what the instance is doing.
+"""
+
+chute = Chute(
+    username=settings.username,
+    name=settings.chute_name,
+    image=build_image(settings, "batch_embedding"),
+    tagline="OpenAI's embeddings API on one GPU, with continuous batching",
+    readme=README,
+    node_selector=NodeSelector(
+        gpu_count=settings.gpu_count,
+        include=settings.gpus,
+        max_hourly_price_per_gpu=settings.max_hourly_price,
+    ),
+    concurrency=settings.concurrency,
+    max_instances=settings.max_instances,
+    scaling_threshold=settings.scaling_threshold,
+    shutdown_after_seconds=settings.shutdown_after_seconds,
+    tee=settings.tee,
+)
+install_front(chute)
+
+# As in `batch_processor.py`: the SDK must not validate by itself, and leaves an empty body out.
+EMBEDDING_SCHEMA = SchemaExtractor.get_minimal_schema(EmbeddingRequest)
+Body = dict[str, Any] | None
+
+
+@chute.on_startup()
+async def load_engine(self: Any) -> None:
+    """Load the model and run it once: after start-up the instance has no network."""
+    self.engine = Engine.start(settings, exit_after_device_lost, EmbeddingHead(Recipe.read(settings)))
+
+
+@chute.cord(
+    public_api_path="/v1/embeddings",
+    public_api_method="POST",
+    input_schema=EMBEDDING_SCHEMA,
+    output_schema=EmbeddingList.model_json_schema(),
+    output_content_type="application/json",
+)
+def create_embeddings(self: Any, body: Body = None) -> Response:
+    """Embed 1 to 2,048 texts."""
+    with errors_as_http(self.engine.stats):
+        request = parse_request(EmbeddingRequest, body)
+        refuse_unserved(request, self.engine, settings)
+        outcome = self.engine.classify(request.input, self.engine.model.max_tokens, partial(when_caller_leaves, body))
+        return json_response(embedding_list(request, outcome, settings))
+
+
+@chute.cord(
+    public_api_path="/v1/models",
+    public_api_method="GET",
+    output_schema=ModelList.model_json_schema(),
+    output_content_type="application/json",
+)
+def list_models(self: Any, _body: Body = None) -> Response:
+    """The model that is served."""
+    return json_response(model_list(self.engine, settings))
+
+
+@chute.cord(
+    public_api_path="/batch-stats",
+    public_api_method="GET",
+    output_schema=BatchStats.model_json_schema(),
+    output_content_type="application/json",
+)
+def get_batch_stats(self: Any, _body: Body = None) -> Response:
+    """What the service has done and is doing."""
+    return json_response(batch_stats(self.engine, settings))

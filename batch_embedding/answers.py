@@ -1,0 +1,76 @@
+"""From the engine's vectors to OpenAI's shape."""
+
+from __future__ import annotations
+
+import base64
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batch_embedding.settings import EmbedderSettings
+from batch_embedding.wire import Embedding, EmbeddingList, EmbeddingRequest, ModelCard, ModelList, Usage
+from batch_inference.engine import Classification, Engine
+from schemas import InvalidRequest, Problem
+
+STARTED_AT = int(time.time())
+
+
+def refuse_unserved(request: EmbeddingRequest, engine: Engine, settings: EmbedderSettings) -> None:
+    """Check what only this instance knows: which model it has, and to what its vectors may be cut.
+
+    Raises:
+        InvalidRequest: with the mend.
+    """
+    problems = []
+    if request.model not in (None, settings.model, settings.model.rsplit("/", 1)[-1]):
+        msg = f"model is not served here; use {settings.model}, or leave it out"
+        problems.append(Problem(loc=["model"], msg=msg, type="model_not_found"))
+    allowed = _dimensions(engine, settings)
+    if request.dimensions is not None and request.dimensions not in allowed:
+        msg = f"dimensions must be {' or '.join(map(str, allowed))} with this model, but is {request.dimensions}"
+        problems.append(Problem(loc=["dimensions"], msg=msg, type="dimensions_unsupported"))
+    if problems:
+        raise InvalidRequest(problems)
+
+
+def embedding_list(request: EmbeddingRequest, outcome: Classification, settings: EmbedderSettings) -> EmbeddingList:
+    """Answer of `/v1/embeddings`."""
+    vectors = outcome.probabilities
+    if request.dimensions is not None and request.dimensions < vectors.shape[1]:
+        vectors = vectors[:, : request.dimensions]
+        # As OpenAI's API does: a cut vector has length one again.
+        vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-12)
+    as_base64 = request.encoding_format == "base64"
+    num_tokens = int(outcome.num_tokens.sum())
+    return EmbeddingList(
+        data=[
+            Embedding(index=index, embedding=_base64(vector) if as_base64 else vector.tolist(), truncated=is_truncated)
+            for index, (vector, is_truncated) in enumerate(
+                zip(vectors, (outcome.num_dropped > 0).tolist(), strict=True)
+            )
+        ],
+        model=settings.model,
+        usage=Usage(prompt_tokens=num_tokens, total_tokens=num_tokens),
+    )
+
+
+def model_list(engine: Engine, settings: EmbedderSettings) -> ModelList:
+    """Answer of `/v1/models`."""
+    card = ModelCard(
+        id=settings.model,
+        created=STARTED_AT,
+        owned_by=settings.username,
+        dimensions=_dimensions(engine, settings),
+        max_tokens=engine.model.max_tokens,
+    )
+    return ModelList(data=[card])
+
+
+def _dimensions(engine: Engine, settings: EmbedderSettings) -> list[int]:
+    full = engine.model.num_outputs
+    return sorted({length for length in settings.allowed_dimensions if length < full} | {full})
+
+
+def _base64(vector: NDArray[np.float32]) -> str:
+    return base64.b64encode(vector.astype("<f4").tobytes()).decode()

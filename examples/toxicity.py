@@ -1,0 +1,59 @@
+"""A chute for another kind of classifier: toxicity, where a text may have several labels at once, or none.
+
+Copy it to the top of the repository; its settings begin with `TOXICITY_`. Its own are the head and the wire."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+from chutes.chute import Chute, NodeSelector
+from numpy.typing import NDArray
+from pydantic_settings import SettingsConfigDict
+
+from batch_http.answers import json_response
+from batch_http.callers import when_caller_leaves
+from batch_http.errors import errors_as_http
+from batch_http.front import install_front
+from batch_http.shutdown import exit_after_device_lost
+from batch_inference.engine import Engine
+from batch_inference.heads import ClassifierHead
+from batch_inference.settings import Settings, load_settings
+from image import build_image
+from schemas import RequestBody, Texts, parse_request
+
+
+class ToxicitySettings(Settings):
+    model_config = SettingsConfigDict(env_prefix="TOXICITY_")
+    model: str = "unitary/toxic-bert"
+    chute_name: str = "toxicity"
+
+
+class ManyLabelsHead(ClassifierHead):
+    def answers(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        return 1 / (1 + np.exp(-outputs))
+
+
+class ToxicityRequest(RequestBody):
+    example: ClassVar[str] = '{"texts": ["Have a nice day."]}'
+    texts: Texts
+
+
+settings = load_settings(ToxicitySettings)
+selector = NodeSelector(gpu_count=1, include=settings.gpus)
+chute = Chute(settings.username, settings.chute_name, build_image(settings), node_selector=selector, tee=settings.tee)
+install_front(chute)
+
+
+@chute.on_startup()
+async def load_engine(self: Any) -> None:
+    self.engine = Engine.start(settings, exit_after_device_lost, ManyLabelsHead())
+
+
+@chute.cord(public_api_path="/toxicity", public_api_method="POST")
+def toxicity(self: Any, body: dict[str, Any] | None = None) -> Any:
+    with errors_as_http(self.engine.stats):
+        request = parse_request(ToxicityRequest, body)
+        outcome = self.engine.classify(request.texts, self.engine.model.max_tokens, partial(when_caller_leaves, body))
+        return json_response({"results": [prediction.scores for prediction in outcome.predictions]})
