@@ -263,10 +263,12 @@ def _load(settings: GeneratorSettings) -> tuple[Any, Any]:
         torch.cuda.set_per_process_memory_fraction(settings.gpu_memory_fraction, device)
     try:
         source, revision = settings.model, settings.pinned_revision
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=False)
         model = AutoModelForCausalLM.from_pretrained(
             source,
             revision=revision,
+            # Left out, transformers asks at the terminal whether to run a checkpoint's code.
+            trust_remote_code=False,
             # Left out, transformers takes the dtype the checkpoint was stored in.
             dtype=DTYPES[precision],
             device_map={"": device},

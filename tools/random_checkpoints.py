@@ -32,8 +32,10 @@ def byte_tokenizer(is_chat: bool) -> PreTrainedTokenizerFast:
     )
 
 
-def save_random_generator(folder: Path, is_chat: bool = True, max_positions: int = 2048) -> Path:
-    """Save a causal language model of two layers that babbles; returns its folder."""
+def save_random_generator(
+    folder: Path, is_chat: bool = True, max_positions: int = 2048, is_endless: bool = False
+) -> Path:
+    """Save a causal language model of two layers that babbles; returns its folder. An endless one never stops."""
     tokenizer = byte_tokenizer(is_chat)
     torch.manual_seed(0)
     config = Qwen2Config(
@@ -46,7 +48,8 @@ def save_random_generator(folder: Path, is_chat: bool = True, max_positions: int
         max_position_embeddings=max_positions,
         # Wide enough that the two most probable tokens are seldom within rounding of each other.
         initializer_range=0.3,
-        eos_token_id=tokenizer.eos_token_id,
+        # No output has that last number.
+        eos_token_id=len(tokenizer) if is_endless else tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
     Qwen2ForCausalLM(config).save_pretrained(folder)

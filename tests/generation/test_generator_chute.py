@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ LONG = {"prompts": ["x" * 300] * 12, "max_new_tokens": 1500}
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("generator")
-    checkpoint = save_random_generator(folder / "checkpoint", max_positions=4096)
+    checkpoint = save_random_generator(folder / "checkpoint", max_positions=4096, is_endless=True)
     environment = {
         "BATCH_GENERATOR_MODEL": str(checkpoint),
         "BATCH_GENERATOR_DEVICE": "cpu",
@@ -35,6 +35,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     }
     with running_server(folder / "log", "batch_generator:chute", **environment) as running:
         yield running
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[httpx.Client]:
+    """A plain one: what the classifier's is held against describes other endpoints."""
+    with httpx.Client(base_url=server.url, timeout=60) as client:
+        yield client
 
 
 def wait_until_idle(client: httpx.Client) -> dict[str, object]:
@@ -126,19 +133,20 @@ def test_mistakes_are_told(client: httpx.Client, body: object, sentence: str) ->
 
 
 def test_a_full_queue_is_a_429_and_a_caller_who_leaves_frees_it(client: httpx.Client) -> None:
-    def leave_early() -> None:
-        with pytest.raises(httpx.ReadTimeout):
-            httpx.post(f"{client.base_url}/generate-batch", json=LONG, timeout=httpx.Timeout(60, read=3))
+    async def meanwhile_refused() -> httpx.Response:
+        async with httpx.AsyncClient(base_url=client.base_url, timeout=60) as leaving:
+            call = asyncio.create_task(leaving.post("/generate-batch", json=LONG))
+            while (await leaving.get("/batch-stats")).json()["queued_prompts"] == 0:
+                await asyncio.sleep(0.02)
+            refused = await leaving.post("/generate-batch", json=LONG)
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+            return refused
 
-    leaving = threading.Thread(target=leave_early)
-    leaving.start()
-    while client.get("/batch-stats").json()["queued_prompts"] == 0:
-        time.sleep(0.02)
-    refused = client.post("/generate-batch", json=LONG)
+    refused = asyncio.run(meanwhile_refused())
     assert refused.status_code == 429
     assert "the queue is full" in refused.json()["detail"]
     assert int(refused.headers["retry-after"]) >= 1
-    leaving.join()
     stats = wait_until_idle(client)
     assert stats["errors"]["client_gone"] == 1
     assert client.post("/generate-batch", json={"prompts": ["a"], "max_new_tokens": 2}).status_code == 200
