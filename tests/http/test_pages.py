@@ -123,11 +123,13 @@ def test_a_file_is_read(page: webdriver.Chrome, tmp_path: Path) -> None:
 
 def test_the_figures_are_alive(page: webdriver.Chrome) -> None:
     def num_answered() -> int:
-        names = [name.text for name in page.find_elements(By.TAG_NAME, "dt")]
-        figures = [figure.text for figure in page.find_elements(By.TAG_NAME, "dd")]
-        return int(dict(zip(names, figures, strict=False)).get("Texts answered", "-1"))
+        # In one go: the page replaces its figures every second.
+        script = (
+            "return [...document.querySelectorAll('dt')].map((name) => [name.innerText, name.nextSibling.innerText])"
+        )
+        return int(dict(page.execute_script(script)).get("Texts answered", "-1"))
 
-    wait = WebDriverWait(page, PATIENCE_S, ignored_exceptions=[Exception])
+    wait = WebDriverWait(page, PATIENCE_S)
     wait.until(lambda _: num_answered() >= 0)
     before = num_answered()
     page.find_element(By.ID, "classify").click()
