@@ -32,12 +32,13 @@ class FurtherChute:
     def settings(self) -> dict[str, str]:
         local = CHUTES[self.name]
         prefix = local.settings.env_prefix()
-        return {f"{prefix}MODEL": local.bundled_model(), f"{prefix}DEVICE": "cpu"}
+        # Answers that are kept would keep nobody busy; the generator keeps none, and ignores the setting.
+        return {f"{prefix}MODEL": local.bundled_model(), f"{prefix}DEVICE": "cpu", f"{prefix}ANSWER_CACHE_MIB": "0"}
 
 
 FURTHER = [
     FurtherChute("batch_generator", "/generate-batch", {"prompts": ["Hi"] * 8, "max_new_tokens": 64}, "results"),
-    FurtherChute("batch_embedder", "/v1/embeddings", {"input": ["word " * 250] * 60}, "data"),
+    FurtherChute("batch_embedder", "/v1/embeddings", {"input": [f"{n} " + "word " * 250 for n in range(60)]}, "data"),
 ]
 NUM_USERS = 4
 
