@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.responses import HTMLResponse
+
+logger = logging.getLogger(__name__)
 
 TRY_IT = Path(__file__).with_name("try_it.html")
 ONLY_ITSELF = (
@@ -21,15 +24,22 @@ def is_dev_mode() -> bool:
 
 def add_dev_pages(app: FastAPI) -> None:
     """Add the pages to an app that has no `/docs` yet. Neither needs a network."""
-    # In an extra: an instance has no such pages.
-    from fastapi_swagger import patch_fastapi  # type: ignore[import-untyped]
+    _add_docs(app)
 
+    @app.get("/", include_in_schema=False)
+    async def try_it() -> HTMLResponse:
+        return HTMLResponse(TRY_IT.read_text(encoding="utf-8"), headers={"Content-Security-Policy": ONLY_ITSELF})
+
+
+def _add_docs(app: FastAPI) -> None:
+    try:
+        from fastapi_swagger import patch_fastapi  # type: ignore[import-untyped]
+    except ImportError:
+        # In an extra: the image does without.
+        logger.info("There is no /docs here: it needs the package fastapi-swagger, which `make run` installs.")
+        return
     patch_fastapi(
         app,
         redirect_from_root_to_docs=False,
         swagger_ui_parameters={"tryItOutEnabled": True, "displayRequestDuration": True, "defaultModelsExpandDepth": 0},
     )
-
-    @app.get("/", include_in_schema=False)
-    async def try_it() -> HTMLResponse:
-        return HTMLResponse(TRY_IT.read_text(encoding="utf-8"), headers={"Content-Security-Policy": ONLY_ITSELF})

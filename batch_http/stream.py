@@ -60,11 +60,13 @@ def _events(engine: Engine, request: BatchRequest, chunks: Chunks, num_chunks: i
                 "batch_size": end - start,
                 "progress": end / num_texts,
             }
+            waited_since = time.monotonic()
             outcome = next(chunks)
             partial = text_results(request, request.texts[start:end], outcome, start)
             results += partial
             # The passes that held the chunk: its neighbours may have shared them, so waiting time would mislead.
-            batch_time = max(outcome.usage.inference_time_s, 1e-9)
+            # A chunk of answers that were at hand had none.
+            batch_time = outcome.usage.inference_time_s or max(time.monotonic() - waited_since, 1e-6)
             yield {
                 "status": "batch_complete",
                 "batch_number": number,
