@@ -60,10 +60,10 @@ def _failing_serialiser(serialise: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _failing_planner(plan: Callable[..., Any], deadly_length: int) -> Callable[..., Any]:
-    def failing(waiting: Any, *args: Any) -> Any:
-        if deadly_length in waiting:
+    def failing(lengths: Any, *args: Any) -> Any:
+        if deadly_length in lengths:
             raise AssertionError("a plan without texts")
-        return plan(waiting, *args)
+        return plan(lengths, *args)
 
     return failing
 
@@ -80,4 +80,4 @@ async def break_things(self: Any) -> None:
     model._forward.logits = _failing_pass(model._forward.logits, poison, random.Random(1))
     batch_processor.batch_result = _failing_serialiser(batch_processor.batch_result)
     deadly = model.tokenizer.encode([f"{KILLS_WORKER} " * 99 + KILLS_WORKER], 512).rows.num_tokens
-    batch_inference.scheduler.plan_pass = _failing_planner(batch_inference.scheduler.plan_pass, deadly)
+    batch_inference.scheduler._planned = _failing_planner(batch_inference.scheduler._planned, deadly)

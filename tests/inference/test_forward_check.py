@@ -93,7 +93,7 @@ def test_a_fault_makes_transformers_own_pass_serve(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("batch_inference.model.PackedClassifier", planted)
+    monkeypatch.setattr("batch_inference.heads.PackedClassifier", planted)
     model = SentimentModel.load(settings())
     assert model.is_padded
     (warning,) = [record for record in caplog.records if record.levelno == logging.WARNING]
@@ -106,7 +106,7 @@ def test_a_fault_makes_transformers_own_pass_serve(
 def test_int8_that_is_at_fault_serves_in_float32(
     planted: type[PackedClassifier], expected: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batch_inference.model.PackedClassifier", planted)
+    monkeypatch.setattr("batch_inference.heads.PackedClassifier", planted)
     model = SentimentModel.load(settings(precision="int8"))
     assert (model.is_padded, model.precision) == (True, "float32")
     assert torch.allclose(answers(model), expected, atol=1e-5)
@@ -114,7 +114,7 @@ def test_int8_that_is_at_fault_serves_in_float32(
 
 def test_a_lost_device_is_no_reason_to_fall_back(monkeypatch: pytest.MonkeyPatch) -> None:
     # A poisoned CUDA context cannot be had here: nothing can be read off the device any more.
-    monkeypatch.setattr("batch_inference.model.PackedClassifier", FailsToRun)
+    monkeypatch.setattr("batch_inference.heads.PackedClassifier", FailsToRun)
     monkeypatch.setattr(SentimentModel, "_is_device_alive", lambda self: False)
     with pytest.raises(DeviceLostError):
         SentimentModel.load(settings())
@@ -128,7 +128,7 @@ def test_without_a_fault_it_serves_and_nothing_is_told(precision: str, caplog: p
 
 
 def test_a_deployer_can_force_either(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("batch_inference.model.PackedClassifier", Slow)
+    monkeypatch.setattr("batch_inference.heads.PackedClassifier", Slow)
     assert not SentimentModel.load(settings(forward="packed")).is_padded
     monkeypatch.undo()
     assert SentimentModel.load(settings(forward="padded")).is_padded

@@ -159,7 +159,9 @@ def _cross_encoder(run: Run, texts: Sequence[str]) -> Figures:
     from sentence_transformers import CrossEncoder
 
     encoder = CrossEncoder(str(run.folder), device=run.device, model_kwargs={"torch_dtype": run.dtype})
-    return _texts_per_s(run, lambda: encoder.predict(list(texts), batch_size=64), len(texts))
+    # It takes pairs only, so that each text gets an empty partner.
+    pairs = [(text, "") for text in texts]
+    return _texts_per_s(run, lambda: encoder.predict(pairs, batch_size=64), len(texts))
 
 
 def _onnxruntime(run: Run, texts: Sequence[str]) -> Figures:
