@@ -39,7 +39,7 @@ def measure_start(with_bytecode: bool) -> Start:
     Raises:
         RuntimeError: it ended, or did not serve in time.
     """
-    port, logging_port = _free_ports()
+    port, logging_port = free_ports()
     command = [sys.executable, "-m", "chutes.cli", "run", "batch_processor:chute", "--dev", "--host", "127.0.0.1"]
     command += ["--port", str(port), "--logging-port", str(logging_port)]
     environment = os.environ | {"CHUTES_EXECUTION_CONTEXT": "REMOTE", "BATCH_PROCESSOR_MODEL": "bundled"}
@@ -64,7 +64,8 @@ def measure_start(with_bytecode: bool) -> Start:
             end_tree(process)
 
 
-def _free_ports() -> tuple[int, int]:
+def free_ports() -> tuple[int, int]:
+    """Two ports of the loopback interface that nobody listens on."""
     with socket.socket() as first, socket.socket() as second:
         first.bind(("127.0.0.1", 0))
         second.bind(("127.0.0.1", 0))
