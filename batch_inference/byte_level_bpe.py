@@ -55,9 +55,9 @@ class ByteLevelBpe:
     def encode(self, texts: Sequence[str]) -> TokenRows:
         """The ids of whole texts, without special tokens."""
         if len(texts) == 1:
-            # A third of the time that finding the ends of texts takes.
-            ranks = self._encoding.encode_to_numpy(texts[0], disallowed_special=())
-            return TokenRows(self._token_ids[ranks], np.array([len(ranks)], np.int32))
+            # A fifth of the time that one array of all texts, and finding their ends there, takes.
+            ids = self._token_ids[self._encoding.encode_ordinary(texts[0])]
+            return TokenRows(ids, np.array([len(ids)], np.int32))
         joined = BETWEEN_TEXTS.join(texts)
         if joined.count(BETWEEN_TEXTS) != len(texts) - 1:
             return TokenRows.of([self._token_ids[self._encoding.encode_ordinary(text)].tolist() for text in texts])

@@ -86,7 +86,9 @@ class TextGroup:
 
     Attributes:
         rows: the texts' token ids.
-        waiting: indices of the rows that are in no pass yet, in order.
+        waiting: while the group is queued, indices of the rows that are in no pass yet, in order.
+        lengths: tokens of those rows.
+        num_tokens: tokens of all of those rows.
         outputs: what is known so far; None before the group's first pass.
         num_unanswered: rows whose outputs are not known.
     """
@@ -95,12 +97,29 @@ class TextGroup:
     future: Future[Outputs] = field(default_factory=Future)
     usage: PassUsage = field(default_factory=PassUsage)
     waiting: Indices = field(init=False)
+    lengths: NDArray[np.int32] = field(init=False)
+    num_tokens: int = field(init=False)
     outputs: Outputs | None = None
     num_unanswered: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.num_unanswered = len(self.rows)
         self.waiting = np.arange(self.num_unanswered)
+        self.lengths, self.num_tokens = self.rows.lengths, self.rows.num_tokens
+
+    def leave_waiting(self, is_left: NDArray[np.bool_]) -> None:
+        """Of the rows that wait, only these still do."""
+        self.waiting, self.lengths = self.waiting[is_left], self.lengths[is_left]
+        self.num_tokens = int(self.lengths.sum())
+
+    def collect(self, indices: Indices, outputs: Outputs) -> None:
+        """Note a pass's outputs of the rows at these indices. With the last of them, the future is resolved."""
+        if self.outputs is None:
+            self.outputs = np.empty((len(self.rows), outputs.shape[1]), np.float32)
+        self.outputs[indices] = outputs
+        self.num_unanswered -= len(indices)
+        if self.num_unanswered == 0:
+            _answer(self, self.outputs)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,6 +138,19 @@ class PassRows:
     indices: Indices
     lengths: NDArray[np.int32]
 
+    @classmethod
+    def waiting_in(cls, groups: list[TextGroup]) -> PassRows:
+        """All rows of these groups that are in no pass yet."""
+        counts = [len(group.waiting) for group in groups]
+        if len(groups) == 1:
+            return cls(groups, np.zeros(counts[0], np.intp), groups[0].waiting, groups[0].lengths)
+        return cls(
+            groups,
+            np.repeat(np.arange(len(groups)), counts),
+            np.concatenate([group.waiting for group in groups]),
+            np.concatenate([group.lengths for group in groups]),
+        )
+
     def __len__(self) -> int:
         return len(self.owners)
 
@@ -133,8 +165,11 @@ class PassRows:
 
     def part(self, rows: Indices | NDArray[np.bool_] | slice) -> PassRows:
         """Only these rows, and their groups."""
-        left, owners = np.unique(self.owners[rows], return_inverse=True)
-        return PassRows([self.groups[owner] for owner in left], owners, self.indices[rows], self.lengths[rows])
+        owners, indices, lengths = self.owners[rows], self.indices[rows], self.lengths[rows]
+        if len(owners) == len(self) or len(self.groups) == 1:
+            return PassRows(self.groups, owners, indices, lengths)
+        left, owners = np.unique(owners, return_inverse=True)
+        return PassRows([self.groups[owner] for owner in left], owners, indices, lengths)
 
     def halves(self) -> list[PassRows]:
         """Two passes instead of one; none if there is nothing to halve."""
@@ -150,8 +185,11 @@ class PassRows:
         is_live = np.array([not group.future.done() for group in self.groups], bool)
         return self.part(is_live[self.owners])
 
-    def places(self) -> Iterator[tuple[TextGroup, Indices, Indices]]:
+    def places(self) -> Iterator[tuple[TextGroup, Indices | slice, Indices]]:
         """Per group: its rows' places in this pass, and in the group."""
+        if len(self.groups) == 1:
+            yield self.groups[0], slice(None), self.indices
+            return
         order = np.argsort(self.owners, kind="stable")
         start = 0
         for group, end in zip(self.groups, np.bincount(self.owners).cumsum().tolist(), strict=True):
@@ -311,22 +349,21 @@ class Scheduler(Generic[PreparedT]):
         self._drop_abandoned()
         if not self._waiting:
             return None
-        groups = self._in_turn()
-        counts = [len(group.waiting) for group in groups]
-        owners = np.repeat(np.arange(len(groups)), counts)
-        indices = np.concatenate([group.waiting for group in groups])
-        lengths = np.concatenate([group.rows.lengths[group.waiting] for group in groups])
-        taken = _planned(lengths, self._cost)
-        rows = PassRows(groups, owners, indices, lengths).part(taken)
-        is_left = np.ones(len(lengths), bool)
-        is_left[taken] = False
-        start = 0
-        for group, count in zip(groups, counts, strict=True):
-            group.waiting = group.waiting[is_left[start : start + count]]
-            start += count
-        self._waiting = [group for group in self._waiting if len(group.waiting)]
+        waiting = PassRows.waiting_in(self._in_turn())
+        taken = _planned(waiting.lengths, self._cost)
         self._num_waiting -= len(taken)
-        return rows
+        if not self._num_waiting:
+            self._waiting = []
+        else:
+            is_left = np.ones(len(waiting), bool)
+            is_left[taken] = False
+            start = 0
+            for group in waiting.groups:
+                end = start + len(group.waiting)
+                group.leave_waiting(is_left[start:end])
+                start = end
+            self._waiting = [group for group in self._waiting if len(group.waiting)]
+        return waiting.part(taken)
 
     def _in_turn(self) -> list[TextGroup]:
         """The waiting groups, the one that the next pass begins with first.
@@ -338,7 +375,7 @@ class Scheduler(Generic[PreparedT]):
         self._is_turn_of_oldest = not self._is_turn_of_oldest
         if self._is_turn_of_oldest:
             return self._waiting
-        smallest = min(self._waiting, key=lambda group: int(group.rows.lengths[group.waiting].sum()))
+        smallest = min(self._waiting, key=lambda group: group.num_tokens)
         return [smallest, *(group for group in self._waiting if group is not smallest)]
 
     def _drop_abandoned(self) -> None:
@@ -391,12 +428,7 @@ class Scheduler(Generic[PreparedT]):
             usage.inference_time_s += duration_s
             usage.num_tokens += num_tokens
             usage.num_padding_tokens += num_padding_tokens
-            if group.outputs is None:
-                group.outputs = np.empty((len(group.rows), outputs.shape[1]), np.float32)
-            group.outputs[indices] = outputs[places]
-            group.num_unanswered -= len(indices)
-            if group.num_unanswered == 0:
-                _answer(group, group.outputs)
+            group.collect(indices, outputs[places])
 
     def _count_tokens(self, rows: PassRows) -> tuple[int, int]:
         """Tokens of the texts, and those that a pass of them computes."""

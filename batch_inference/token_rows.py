@@ -66,7 +66,7 @@ class TokenRows:
 
     def cut(self, max_length: int) -> TokenRows:
         """The first `max_length` ids of each row."""
-        if not len(self) or int(self.lengths.max()) <= max_length:
+        if self.num_tokens <= max_length or int(self.lengths.max()) <= max_length:
             return self
         lengths = np.minimum(self.lengths, max_length)
         return TokenRows(self.input_ids[ranges(self.starts, lengths)], lengths)
