@@ -121,7 +121,8 @@ async def receive_body(
                     break
                 if num_bytes > MAX_DISCARDED_BYTES:
                     raise too_large(max_bytes, is_whole=False)
-                timeout.reschedule(deadline + num_bytes / MIN_BYTES_PER_S)
+                if num_bytes > MIN_BYTES_PER_S:
+                    timeout.reschedule(deadline + num_bytes / MIN_BYTES_PER_S)
     except TimeoutError:
         msg = f"the body did not arrive in time: {num_bytes} bytes came in {loop.time() - deadline + GRACE_S:.0f} s"
         raise Refused("slow_body", 400, msg, is_whole=False) from None

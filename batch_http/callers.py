@@ -14,6 +14,9 @@ from batch_http.refusals import INVALID_REQUEST
 from batch_http.sdk_decoding import refusal_in
 from batch_http.served_engine import count_error
 
+RECEIVE = "batch_http.receive"
+"""The key in a request's scope of its channel, as it is outside of the SDK's middleware."""
+
 
 class CallerBody(dict[str, Any]):
     """A decoded request body that also knows when its caller stops waiting for the answer."""
@@ -61,6 +64,9 @@ class CallerMiddleware:
 
     The SDK does not tell a plain function or a generator that its client left. The body is the one object that reaches
     a cord from here, so the news travels on it.
+
+    The SDK waits for that news beside every call of a cord, through a channel for which its middleware starts a group
+    of tasks at each look. It gets the server's own channel here: that is a tenth of a single text's request.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -78,6 +84,7 @@ class CallerMiddleware:
             return
         if isinstance(body, dict) and body:
             state["decrypted"] = body = CallerBody(body)
+            receive = scope.get(RECEIVE, receive)
         try:
             await self._app(scope, receive, send)
         finally:

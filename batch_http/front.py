@@ -8,7 +8,6 @@ import asyncio
 import gc
 import logging
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from batch_http.admission import Places
 from batch_http.body import MAX_JSON_BYTES, MAX_WIRE_BYTES, BodyBudget, ClientLeft, check_json, receive_body
-from batch_http.callers import CallerMiddleware, OpenAnswers
+from batch_http.callers import RECEIVE, CallerMiddleware, OpenAnswers
 from batch_http.dev_pages import is_dev_mode
 from batch_http.errors import CLIENT_GONE, is_reported, refusal_response, tell_errors
 from batch_http.hypercorn_mends import mend_hypercorn
@@ -116,18 +115,21 @@ class Front:
             # Hypercorn's objects of a connection, and so its last request's body, may live until the next garbage
             # collection.
             scope["state"].clear()
+            scope.pop(RECEIVE, None)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Hypercorn cannot use an HTTP/1.1 connection again whose request has not been read to its end.
         if (refusal := self._routes.refusal(scope)) and scope["http_version"] >= "2":
             raise refusal
-        async with AsyncExitStack() as held:
-            share = held.enter_context(self._budget.share())
+        with self._budget.share() as share:
             body = await receive_body(receive, scope, share, self._max_body_bytes, refusal)
+            scope[RECEIVE] = receive = _replay(body, receive)
             if self._places and body:
                 check_json(body, scope)
-                await held.enter_async_context(self._places.place(body))
-            await self._call_app(scope, _replay(body, receive), send)
+                async with self._places.place(body):
+                    await self._call_app(scope, receive, send)
+            else:
+                await self._call_app(scope, receive, send)
 
     async def _call_app(self, scope: Scope, receive: Receive, send: Send) -> None:
         has_started = False
@@ -147,12 +149,16 @@ class Front:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Receive a body that has been received already, then whatever comes."""
-    unread: list[bytes] = [body]
+    """Receive a body that has been received already, then whatever comes; that the client has left, however often."""
+    unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+    has_left = False
 
     async def replay() -> Message:
+        nonlocal has_left
         if unread:
-            return {"type": "http.request", "body": unread.pop(), "more_body": False}
-        return await receive()
+            return unread.pop()
+        message = {"type": "http.disconnect"} if has_left else await receive()
+        has_left = message["type"] == "http.disconnect"
+        return message
 
     return replay

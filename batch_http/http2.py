@@ -15,7 +15,7 @@ from h2.events import DataReceived
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 from hypercorn.config import Config
-from hypercorn.protocol.events import Body
+from hypercorn.protocol.events import Body, EndBody
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H2ProtocolAssumedError, H11Protocol
 
@@ -87,6 +87,10 @@ async def _stream_send_in_time(self: Any, event: Any) -> None:
 
     Hypercorn waits for the stream's window to open for ever, and the request keeps its thread and its place.
     """
+    if not isinstance(event, Body | EndBody):
+        # Nothing else waits for a window.
+        await _stream_send(self, event)
+        return
     try:
         async with asyncio.timeout(seconds_to_send(len(event.data) if isinstance(event, Body) else 0)):
             await _stream_send(self, event)
