@@ -166,13 +166,16 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=5, help="rounds (default 5)")
     parser.add_argument("--share", type=float, default=1, help="requests in a run, over the usual number (default 1)")
     parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
+    names = [workload.name for workload in WORKLOADS]
+    parser.add_argument("--workloads", nargs="+", choices=names, default=names)
     args = parser.parse_args()
     texts = [labelled.text for labelled in read_labelled(default_texts())]
     checkpoint = train_roberta_tokenizer(CACHE / "roberta-tokenizer")
     checkouts = {"now": ROOT} | ({"before": args.before.resolve()} if args.before else {})
     for name, value in describe_machine(os.cpu_count() or 1).items():
         print(f"{name}: {value}")
-    measured = measure(checkouts, checkpoint, texts, args.modes, args.repeats, args.share)
+    workloads = [workload for workload in WORKLOADS if workload.name in args.workloads]
+    measured = measure(checkouts, checkpoint, texts, workloads, args.modes, args.repeats, args.share)
     stages: dict[str, list[dict[str, float]]] = defaultdict(list)
     for _ in range(3):
         for name, code in checkouts.items():
@@ -186,9 +189,15 @@ Measured = dict[tuple[str, str, str], list[tuple[float, float]]]
 
 
 def measure(
-    checkouts: dict[str, Path], checkpoint: Path, texts: list[str], modes: list[str], repeats: int, share: float
+    checkouts: dict[str, Path],
+    checkpoint: Path,
+    texts: list[str],
+    workloads: list[Workload],
+    modes: list[str],
+    repeats: int,
+    share: float,
 ) -> Measured:
-    """Run every workload on every checkout, in turns."""
+    """Run the workloads on every checkout, in turns."""
     measured: Measured = defaultdict(list)
     for mode in modes:
         with ExitStack() as opened:
@@ -198,7 +207,7 @@ def measure(
             }
             # The first round warms up.
             for repeat in range(repeats + 1):
-                for workload in WORKLOADS:
+                for workload in workloads:
                     bodies = workload.bodies(texts)[: max(1, round(workload.num_requests * share))]
                     for name, instance in instances.items():
                         result = instance.run(workload, bodies)
