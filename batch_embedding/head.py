@@ -13,6 +13,7 @@ from batch_embedding.recipe import Recipe
 from batch_inference.forward.kernels import Kernels, PlacedRows
 from batch_inference.forward.packed import PackedEncoder
 from batch_inference.forward.padded import PaddedForward, PaddedRows
+from batch_inference.forward.streams import Upload
 from batch_inference.heads import Head
 from batch_inference.model import Forward, SentimentModel
 from batch_inference.settings import Settings
@@ -42,8 +43,8 @@ class EmbeddingHead(Head):
     def packed(self, model: Any, kernels: Kernels) -> Forward:
         return PackedPooler(model, kernels, self._recipe.pooling)
 
-    def padded(self, model: Any, device: str) -> Forward:
-        return PaddedPooler(model, device, self._recipe.pooling)
+    def padded(self, model: Any, upload: Upload) -> Forward:
+        return PaddedPooler(model, upload, self._recipe.pooling)
 
     def answers(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         if not self._recipe.is_normalised:
@@ -86,8 +87,8 @@ class PackedPooler:
 class PaddedPooler(PaddedForward):
     """transformers' own encoder, and pooling over the places that are not padding."""
 
-    def __init__(self, model: Any, device: str, pooling: tuple[str, ...]) -> None:
-        super().__init__(model, device)
+    def __init__(self, model: Any, upload: Upload, pooling: tuple[str, ...]) -> None:
+        super().__init__(model, upload)
         self._pooling = pooling
 
     def logits(self, padded: PaddedRows) -> torch.Tensor:

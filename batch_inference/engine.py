@@ -186,7 +186,7 @@ class Engine:
         self._is_admitting = True
         self._lock = threading.Lock()
         self._on_device_lost = on_device_lost
-        self._scheduler = Scheduler(model, cost, self.stats.count_pass, self._lose_device)
+        self._scheduler = Scheduler(model, cost, self.stats.count_pass, self._lose_device, model.max_in_flight)
 
     @classmethod
     def start(
@@ -417,7 +417,7 @@ def _pass_cost(model: SentimentModel, settings: Settings) -> PassCost:
         cost = PADDED_CPU_COST if model.is_padded else _packed_cpu_cost(model.inner_size)
     else:
         measured = pick_cost(measure_budgets(model, GPU_BUDGETS, GPU_TUNING_REPEATS))
-        cost = replace(measured, is_padded=model.is_padded)
+        cost = replace(measured, is_padded=model.is_padded, is_by_arrival=not model.is_padded)
     if settings.max_batch_tokens == "auto":
         return cost
     return replace(cost, max_batch_tokens=settings.max_batch_tokens)

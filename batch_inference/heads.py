@@ -18,6 +18,7 @@ from batch_inference.errors import ModelLoadError
 from batch_inference.forward.kernels import Kernels
 from batch_inference.forward.packed import PackedClassifier
 from batch_inference.forward.padded import PaddedForward
+from batch_inference.forward.streams import Upload
 from batch_inference.forward.weights import HeadWeights
 from batch_inference.masking import mask_handles_and_links
 from batch_inference.self_test import self_test
@@ -69,8 +70,8 @@ class Head(Protocol):
         """The pass without padding. Takes the model's layers, which may be dropped."""
         ...
 
-    def padded(self, model: Any, device: str) -> Forward:
-        """transformers' own pass."""
+    def padded(self, model: Any, upload: Upload) -> Forward:
+        """transformers' own pass; `upload` brings its rows to the model's device."""
         ...
 
     def answers(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -113,8 +114,8 @@ class ClassifierHead(Head):
     def packed(self, model: Any, kernels: Kernels) -> Forward:
         return PackedClassifier(model, kernels)
 
-    def padded(self, model: Any, device: str) -> Forward:
-        return PaddedForward(model, device)
+    def padded(self, model: Any, upload: Upload) -> Forward:
+        return PaddedForward(model, upload)
 
     def answers(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))

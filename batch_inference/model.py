@@ -6,9 +6,11 @@ import logging
 import os
 import pickle
 import sys
+import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import copy
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,6 +21,7 @@ from transformers import AutoTokenizer
 from batch_inference.errors import DeviceLostError, DeviceOutOfMemoryError, ForwardPassError, ModelLoadError
 from batch_inference.forward.kernels_cpu import CpuKernels, can_run
 from batch_inference.forward.kernels_cuda import CudaKernels
+from batch_inference.forward.streams import Computation, CpuStreams, CudaStreams, Streams
 from batch_inference.forward.weights import can_pack
 from batch_inference.forward_check import proven
 from batch_inference.heads import Head, SentimentHead
@@ -34,6 +37,10 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 _OFFSET_POSITIONS = {"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "longformer"}
 """Architectures whose positions count from `pad_token_id + 1`, as RoBERTa's do."""
+
+MAX_IN_FLIGHT_ON_GPU = 2
+"""Passes without padding that a GPU has at a time: one that it computes, and one that follows it without a gap. `make
+check-gpu` measures what the second one brings."""
 
 GIB = 1024**3
 
@@ -70,10 +77,18 @@ class SentimentModel:
     """
 
     def __init__(
-        self, head: Head, forward: Forward, config: Any, tokenizer: TextTokenizer, device: str, precision: str
+        self,
+        head: Head,
+        forward: Forward,
+        streams: Streams,
+        config: Any,
+        tokenizer: TextTokenizer,
+        device: str,
+        precision: str,
     ) -> None:
         self.head = head
         self._forward = forward
+        self._streams = streams
         self.inner_size = int(getattr(config, "intermediate_size", 0))
         self.tokenizer = tokenizer
         self.device = device
@@ -126,11 +141,13 @@ class SentimentModel:
                 "Use a hub id, a folder with a checkpoint, or 'bundled'."
             ) from error
         model.eval()
+        streams: Streams = CpuStreams() if device == "cpu" else CudaStreams(device)
         # No transformers' pass computes in int8: float32 is what its results are measured against, and what is left.
         padded_precision = "float32" if precision == "int8" else precision
         padded = cls(
             head,
-            head.padded(model, device),
+            head.padded(model, streams.upload),
+            streams,
             model.config,
             TextTokenizer(tokenizer, head.prepare_text),
             device,
@@ -138,7 +155,7 @@ class SentimentModel:
         )
 
         def packed() -> SentimentModel:
-            kernels = CpuKernels(is_int8=precision == "int8") if device == "cpu" else CudaKernels(device)
+            kernels = CpuKernels(is_int8=precision == "int8") if device == "cpu" else CudaKernels(streams.upload)
             return padded._running(head.packed(model, kernels), precision)
 
         picked = _pick_forward(
@@ -154,6 +171,14 @@ class SentimentModel:
         """Whether a pass computes every row up to the longest one."""
         return self._forward.is_padded
 
+    @property
+    def max_in_flight(self) -> int:
+        """How many passes are worth launching before the first of them is read back.
+
+        transformers' own pass looks at its mask on the host, and so waits for the pass before it.
+        """
+        return 1 if self.device == "cpu" or self.is_padded else MAX_IN_FLIGHT_ON_GPU
+
     def _running(self, forward: Forward, precision: str) -> SentimentModel:
         """This model on another forward pass."""
         other = copy(self)
@@ -161,37 +186,33 @@ class SentimentModel:
         return other
 
     def probabilities(self, rows: TokenRows) -> NDArray[np.float32]:
-        """`prepare`, `run` and the head's `answers` in one."""
-        return self.head.answers(self.run(self.prepare(rows), lambda: None))
+        """`prepare`, `launch`, the result and the head's `answers` in one."""
+        return self.head.answers(self.launch(self.prepare(rows)).result())
 
     def prepare(self, rows: TokenRows) -> Any:
-        """Make rows of token ids, each up to `max_tokens` long, ready to `run`.
+        """Make rows of token ids, each up to `max_tokens` long, ready to `launch`.
 
         Raises:
-            as `run`.
+            as `launch`.
         """
-        with self._device_errors(len(rows)):
+        with self.device_errors(len(rows)):
             return self._forward.prepare(rows)
 
-    def run(self, prepared: Any, meanwhile: Callable[[], None]) -> NDArray[np.float32]:
-        """Run one forward pass. A GPU works by itself: once it has its orders, `meanwhile` is called.
-
-        Returns:
-            What the head makes answers of, such as each label's logit; shape (rows, outputs).
+    def launch(self, prepared: Any) -> RunningPass:
+        """Start one forward pass. A GPU works by itself once it has its orders; on a CPU the pass is over by then.
 
         Raises:
             DeviceOutOfMemoryError: the pass does not fit the device's memory.
             DeviceLostError: the device fails at everything from now on.
-            ForwardPassError: the model failed, or answered with something that is no number.
+            ForwardPassError: the model failed.
         """
-        with self._device_errors(prepared.num_rows), torch.inference_mode(), self._autocast():
-            logits = self._forward.logits(prepared).float()
-            if self.device != "cpu":
-                meanwhile()
-            result: NDArray[np.float32] = logits.cpu().numpy()
-        if not np.isfinite(result).all():
-            raise ForwardPassError(f"the model answered with numbers that are not finite in {self.precision}")
-        return result
+
+        def compute() -> torch.Tensor:
+            return self._forward.logits(prepared).float()
+
+        num_rows = prepared.num_rows
+        with self.device_errors(num_rows), torch.inference_mode(), self._autocast():
+            return RunningPass(self, num_rows, self._streams.launch(compute))
 
     def _autocast(self) -> torch.autocast:
         dtype = DTYPES[self.precision]
@@ -206,14 +227,16 @@ class SentimentModel:
         return None if self.device == "cpu" else torch.cuda.max_memory_allocated(self.device) / GIB
 
     @contextmanager
-    def _device_errors(self, num_rows: int) -> Iterator[None]:
+    def device_errors(self, num_rows: int) -> Iterator[None]:
         """Tell apart what a pass of so many rows can run into: too little memory, a lost device, anything else."""
         try:
             yield
-        except torch.OutOfMemoryError:
+        except torch.OutOfMemoryError as error:
+            _let_go_of_tensors(error)
             torch.cuda.empty_cache()
             raise DeviceOutOfMemoryError(f"{num_rows} rows do not fit the memory of {self.device}") from None
         except (RuntimeError, IndexError) as error:
+            _let_go_of_tensors(error)
             if not self._is_device_alive():
                 raise DeviceLostError(f"{self.device} answers nothing any more: {error}") from error
             raise ForwardPassError(f"the forward pass failed: {error}") from error
@@ -223,6 +246,36 @@ class SentimentModel:
             return bool(torch.ones(1, device=self.device).item())
         except RuntimeError:
             return False
+
+
+@dataclass(frozen=True, slots=True)
+class RunningPass:
+    """A pass that was launched."""
+
+    _model: SentimentModel
+    _num_rows: int
+    _logits: Computation
+
+    def wait(self) -> None:
+        """Wait for the end of the pass, however it ends. Any thread may."""
+        with suppress(RuntimeError):
+            self._logits.wait()
+
+    def result(self) -> NDArray[np.float32]:
+        """Wait for the pass, and read its outputs back.
+
+        Returns:
+            What the head makes answers of, such as each label's logit; shape (rows, outputs).
+
+        Raises:
+            as `SentimentModel.launch`; also ForwardPassError: the model answered with something that is no number.
+        """
+        with self._model.device_errors(self._num_rows):
+            outputs: NDArray[np.float32] = self._logits.to_host().numpy()
+        if not np.isfinite(outputs).all():
+            precision = self._model.precision
+            raise ForwardPassError(f"the model answered with numbers that are not finite in {precision}")
+        return outputs
 
 
 def _pick_forward(
@@ -253,6 +306,11 @@ def _why_not_packed(head: Head, model: Any, device: str, precision: str) -> str 
     if device == "cpu" and not can_run(DTYPES[precision]):
         return f"a CPU on which oneDNN can compute in {precision}"
     return None
+
+
+def _let_go_of_tensors(error: Exception) -> None:
+    """What a failed pass computed lives on in the frames that its error remembers, in the way of the next pass."""
+    traceback.clear_frames(error.__traceback__)
 
 
 def _pick_device(wanted: str) -> str:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -20,11 +24,14 @@ class PassCost:
         max_batch_tokens: the budget; most tokens that one pass computes.
         overhead_tokens: the fixed part of a pass's cost.
         is_padded: whether a pass computes every row up to the longest one.
+        is_by_arrival: passes are planned by `plan_by_arrival`, not by `plan_pass`. For those without padding on a GPU:
+            on a CPU, rows of like length still share a call of attention.
     """
 
     max_batch_tokens: int
     overhead_tokens: int
     is_padded: bool = True
+    is_by_arrival: bool = False
 
     def computed_tokens(self, useful_tokens: int, rows: int, longest: int) -> int:
         """Tokens that a pass computes, padding included."""
@@ -37,6 +44,19 @@ class PassCost:
     def efficiency(self, useful_tokens: int, rows: int, longest: int) -> float:
         """Useful tokens per token of cost, between 0 and 1."""
         return useful_tokens / (self.overhead_tokens + self.computed_tokens(useful_tokens, rows, longest))
+
+
+def plan_by_arrival(lengths: NDArray[Any], cost: PassCost) -> int:
+    """Choose the texts of the next pass where lengths do not matter: the first of them, until the budget is full.
+
+    Args:
+        lengths: tokens of the texts that wait, in the order in which they should be run; at least one.
+        cost: of a pass without padding.
+
+    Returns:
+        How many texts to run, from the first on; at least 1, so that every text is run.
+    """
+    return max(1, int(np.searchsorted(np.cumsum(lengths), cost.max_batch_tokens, side="right")))
 
 
 def plan_pass(waiting: Mapping[int, int], oldest: int, cost: PassCost) -> dict[int, int]:

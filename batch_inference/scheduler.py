@@ -1,7 +1,7 @@
 """Continuous batching: texts of all requests in, forward passes out, futures resolved. Knows no torch and no HTTP.
 
-One worker thread owns the model. Whenever it is free it runs what the planner picks from all that waits. There is no
-timer: what arrives during a pass is considered for the next one.
+One worker thread owns the model. Whenever it may launch a pass it takes what the planner picks from all that waits.
+There is no timer: what arrives after that is considered for the next one.
 
 What Python touches are requests, not texts: the texts of a group, and those of a pass, are rows of arrays.
 """
@@ -11,59 +11,29 @@ from __future__ import annotations
 import atexit
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import Generic, Protocol, TypeVar
+from dataclasses import dataclass, field
+from typing import Generic
 
 import numpy as np
 from numpy.typing import NDArray
 
-from batch_inference.errors import (
-    BatchInferenceError,
-    DeviceLostError,
-    DeviceOutOfMemoryError,
-    EngineStoppedError,
-    ForwardPassError,
-)
-from batch_inference.planner import PassCost, plan_pass
+from batch_inference.budget import Budget
+from batch_inference.errors import BatchInferenceError, DeviceLostError, EngineStoppedError
+from batch_inference.passes_in_flight import Outputs, PassesInFlight, PassRecord, PassRunner, PreparedT
+from batch_inference.planner import PassCost, plan_by_arrival, plan_pass
 from batch_inference.token_rows import Indices, TokenRows, starts_of
 
 logger = logging.getLogger(__name__)
-
-PreparedT = TypeVar("PreparedT")
-
-Outputs = NDArray[np.float32]
-"""What the model says of each row, such as the probability of each label; shape (rows, outputs)."""
-
-
-class PassRunner(Protocol[PreparedT]):
-    """What the scheduler needs of a model."""
-
-    def prepare(self, rows: TokenRows) -> PreparedT:
-        """Lay rows of token ids out as the model takes them, and start moving them to the device."""
-        ...
-
-    def run(self, prepared: PreparedT, meanwhile: Callable[[], None]) -> Outputs:
-        """Run one forward pass.
-
-        A runner whose device works by itself calls `meanwhile` once it has handed the pass over.
-        """
-        ...
-
-
-PASSES_BEFORE_GROWTH = 50
-"""Passes that must go well before a budget that was halved by an out-of-memory doubles again."""
 
 
 @dataclass(slots=True)
 class PassUsage:
     """What the forward passes that held a group's texts cost. Times in seconds.
 
-    A pass shared with other requests counts in full: `inference_time_s` is time spent waiting for the device to
-    finish, not a share of it, and padding is that of the whole pass.
+    A pass shared with other requests counts in full: `inference_time_s` is the sum of those passes' durations, as
+    `PassRecord` has them, not a share of it, and padding is that of the whole pass.
     """
 
     started_at: float | None = None
@@ -114,12 +84,25 @@ class TextGroup:
 
     def collect(self, indices: Indices, outputs: Outputs) -> None:
         """Note a pass's outputs of the rows at these indices. With the last of them, the future is resolved."""
-        if self.outputs is None:
-            self.outputs = np.empty((len(self.rows), outputs.shape[1]), np.float32)
-        self.outputs[indices] = outputs
+        if len(self.rows) == 1:
+            self.outputs = outputs.copy()
+        else:
+            if self.outputs is None:
+                self.outputs = np.empty((len(self.rows), outputs.shape[1]), np.float32)
+            self.outputs[indices] = outputs
         self.num_unanswered -= len(indices)
         if self.num_unanswered == 0:
-            _answer(self, self.outputs)
+            self.answer(self.outputs)
+
+    def answer(self, outputs: Outputs) -> None:
+        """Resolve the future, unless the caller has gone."""
+        if self.future.set_running_or_notify_cancel():
+            self.future.set_result(outputs)
+
+    def fail(self, error: BatchInferenceError) -> None:
+        """Resolve the future with an error, unless that has been done or the caller has gone."""
+        if not self.future.done() and self.future.set_running_or_notify_cancel():
+            self.future.set_exception(error)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -197,32 +180,16 @@ class PassRows:
             yield group, places, self.indices[places]
 
 
-@dataclass(frozen=True, slots=True)
-class PassRecord:
-    """A forward pass that went well."""
-
-    num_rows: int
-    num_tokens: int
-    num_padding_tokens: int
-    duration_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedPass(Generic[PreparedT]):
-    """Texts taken from the queue and, if there was time, the same texts as the runner wants them."""
-
-    rows: PassRows
-    prepared: PreparedT | None = None
-
-
 class Scheduler(Generic[PreparedT]):
-    """Runs queued texts on one worker thread until closed. While a device works by itself, the next pass is prepared.
+    """Runs queued texts on one worker thread until closed.
 
     Args:
         runner: the model.
         cost: budget and fixed cost of a pass.
         on_pass: told of every pass that went well.
         on_device_lost: told once, from the worker, when the device is gone; by then every waiter has its error.
+        max_in_flight: passes that are launched before the first of them is read back: 1 for a device that computes
+            while it is told what to.
     """
 
     def __init__(
@@ -231,14 +198,11 @@ class Scheduler(Generic[PreparedT]):
         cost: PassCost,
         on_pass: Callable[[PassRecord], None],
         on_device_lost: Callable[[], None] = lambda: None,
+        max_in_flight: int = 1,
     ) -> None:
-        self._runner = runner
-        self._ahead: PlannedPass[PreparedT] | None = None
-        self._cost = cost
-        self._full_budget = cost.max_batch_tokens
-        self._on_pass = on_pass
+        self._budget = Budget(cost)
+        self._passes = PassesInFlight(runner, self._budget, max_in_flight, on_pass, self._wake)
         self._on_device_lost = on_device_lost
-        self._passes_since_out_of_memory = 0
         self._waiting: list[TextGroup] = []
         self._num_waiting = 0
         self._is_turn_of_oldest = False
@@ -253,11 +217,11 @@ class Scheduler(Generic[PreparedT]):
     @property
     def max_batch_tokens(self) -> int:
         """The budget in force: as given, or less for a while after an out-of-memory."""
-        return self._cost.max_batch_tokens
+        return self._budget.cost.max_batch_tokens
 
     @property
     def num_waiting(self) -> int:
-        """Texts in the queue, those in the running pass not counted."""
+        """Texts in the queue, those in a pass not counted."""
         return self._num_waiting
 
     def submit(self, groups: Iterable[TextGroup]) -> None:
@@ -272,7 +236,7 @@ class Scheduler(Generic[PreparedT]):
             for group in groups:
                 group.future.add_done_callback(self._note_abandoned)
                 if not len(group.rows):
-                    _answer(group, np.empty((0, 1), np.float32))
+                    group.answer(np.empty((0, 1), np.float32))
                     continue
                 self._waiting.append(group)
                 self._num_waiting += len(group.rows)
@@ -290,46 +254,43 @@ class Scheduler(Generic[PreparedT]):
         """Work until closed. A worker that dies of a fault of ours leaves nobody waiting for ever."""
         try:
             self._work()
+        except DeviceLostError as error:
+            self._give_up(error)
         except Exception as error:
             logger.exception("The scheduler's worker died.")
-            self._give_up((), DeviceLostError(f"no pass can be run any more: {error}"))
+            self._give_up(DeviceLostError(f"no pass can be run any more: {error}"))
+        self._passes.stop_watching()
 
     def _work(self) -> None:
-        while planned := self._take_ahead() or self._wait_for_rows():
-            try:
-                self._run(planned, self._plan_ahead)
-            except DeviceLostError as error:
-                self._give_up(planned.rows.groups, error)
-            except Exception:
-                # A fault of ours. Whoever waits must still hear of it, and the worker must live.
-                logger.exception("The scheduler failed on a pass of %d texts.", len(planned.rows))
-                for group in planned.rows.groups:
-                    _fail(group, ForwardPassError("the forward pass failed"))
+        while True:
+            while self._passes.has_room and (rows := self._next_rows()):
+                self._passes.launch(rows)
+            if not self._passes:
+                return
+            self._passes.collect()
 
-    def _plan_ahead(self) -> None:
+    def _next_rows(self) -> PassRows | None:
+        """Take the texts of the next pass, or wait for some. None if there is a pass to collect instead; or, once
+        closed, if no text is left."""
         with self._changed:
-            rows = self._take_rows()
-        if not rows:
-            return
-        self._ahead = PlannedPass(rows)
-        # If this fails, so it will when it is the pass's turn, where the failure is dealt with.
-        with suppress(Exception):
-            self._ahead = PlannedPass(rows, self._runner.prepare(rows.token_rows()))
+            while not (rows := self._take_rows()) and not self._passes.is_oldest_over and not self._is_closed:
+                self._changed.wait()
+            return rows
 
-    def _take_ahead(self) -> PlannedPass[PreparedT] | None:
-        ahead, self._ahead = self._ahead, None
-        return ahead
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify()
 
-    def _give_up(self, groups: Iterable[TextGroup], error: DeviceLostError) -> None:
+    def _give_up(self, error: DeviceLostError) -> None:
         """Fail whatever waits, and take nothing more."""
         logger.critical("%s", error)
         with self._changed:
             self._is_closed = True
             waiting, self._waiting = self._waiting, []
             self._num_waiting = 0
-        ahead = self._take_ahead()
-        for group in [*groups, *(ahead.rows.groups if ahead else []), *waiting]:
-            _fail(group, error)
+        self._passes.fail(error)
+        for group in waiting:
+            group.fail(error)
         self._on_device_lost()
 
     def _note_abandoned(self, future: Future[Outputs]) -> None:
@@ -337,20 +298,13 @@ class Scheduler(Generic[PreparedT]):
         if future.cancelled() or future.exception():
             self._has_abandoned = True
 
-    def _wait_for_rows(self) -> PlannedPass[PreparedT] | None:
-        """Wait for texts, then take those of the next pass. None once closed and drained."""
-        with self._changed:
-            while not (rows := self._take_rows()) and not self._is_closed:
-                self._changed.wait()
-            return PlannedPass(rows) if rows else None
-
     def _take_rows(self) -> PassRows | None:
         """Take the texts of the next pass from the queue, if any wait. The lock is held."""
         self._drop_abandoned()
         if not self._waiting:
             return None
         waiting = PassRows.waiting_in(self._in_turn())
-        taken = _planned(waiting.lengths, self._cost)
+        taken = _planned(waiting.lengths, self._budget.cost)
         self._num_waiting -= len(taken)
         if not self._num_waiting:
             self._waiting = []
@@ -369,8 +323,8 @@ class Scheduler(Generic[PreparedT]):
         """The waiting groups, the one that the next pass begins with first.
 
         Every other pass begins with the oldest, so none waits for ever; those between with the one that has the fewest
-        tokens left. So a small request waits for three passes at most, however many large ones came before: the one
-        that runs, one that is prepared, and one of the oldest.
+        tokens left. So a small request waits for three passes at most, however many large ones came before: two in
+        flight, and one of the oldest.
         """
         self._is_turn_of_oldest = not self._is_turn_of_oldest
         if self._is_turn_of_oldest:
@@ -385,92 +339,21 @@ class Scheduler(Generic[PreparedT]):
         self._waiting = [group for group in self._waiting if not group.future.done()]
         self._num_waiting = sum(len(group.waiting) for group in self._waiting)
 
-    def _run(self, planned: PlannedPass[PreparedT], meanwhile: Callable[[], None]) -> None:
-        """Run one pass; on failure run its parts, so that only the groups at fault fail."""
-        rows = planned.rows
-        started_at = time.monotonic()
-        try:
-            prepared = self._runner.prepare(rows.token_rows()) if planned.prepared is None else planned.prepared
-            outputs = self._runner.run(prepared, meanwhile)
-            if len(outputs) != len(rows):
-                raise ForwardPassError(f"the model gave {len(outputs)} answers for {len(rows)} texts")
-        except DeviceLostError:
-            raise
-        except DeviceOutOfMemoryError as error:
-            self._shrink_budget(rows)
-            self._run_parts(rows.halves(), rows, error)
-        except Exception as error:
-            logger.exception("A forward pass of %d texts failed.", len(rows))
-            self._run_parts(rows.by_group(), rows, error)
-        else:
-            self._deliver(rows, outputs, started_at)
-            self._regrow_budget()
-
-    def _run_parts(self, parts: list[PassRows], rows: PassRows, error: Exception) -> None:
-        if not parts:
-            reason = error if isinstance(error, ForwardPassError) else ForwardPassError("the forward pass failed")
-            for group in rows.groups:
-                _fail(group, reason)
-        for part in parts:
-            live = part.live()
-            if len(live):
-                self._run(PlannedPass(live), lambda: None)
-
-    def _deliver(self, rows: PassRows, outputs: Outputs, started_at: float) -> None:
-        duration_s = time.monotonic() - started_at
-        num_useful_tokens, num_tokens = self._count_tokens(rows)
-        num_padding_tokens = num_tokens - num_useful_tokens
-        self._on_pass(PassRecord(len(rows), num_tokens, num_padding_tokens, duration_s))
-        for group, places, indices in rows.places():
-            usage = group.usage
-            usage.started_at = started_at if usage.started_at is None else usage.started_at
-            usage.num_passes += 1
-            usage.inference_time_s += duration_s
-            usage.num_tokens += num_tokens
-            usage.num_padding_tokens += num_padding_tokens
-            group.collect(indices, outputs[places])
-
-    def _count_tokens(self, rows: PassRows) -> tuple[int, int]:
-        """Tokens of the texts, and those that a pass of them computes."""
-        num_tokens = int(rows.lengths.sum())
-        return num_tokens, self._cost.computed_tokens(num_tokens, len(rows), int(rows.lengths.max()))
-
-    def _shrink_budget(self, rows: PassRows) -> None:
-        failed_tokens = self._count_tokens(rows)[1]
-        self._cost = replace(self._cost, max_batch_tokens=max(1, min(failed_tokens, self.max_batch_tokens) // 2))
-        self._passes_since_out_of_memory = 0
-        logger.warning("Out of memory: the budget of a pass is now %d tokens.", self.max_batch_tokens)
-
-    def _regrow_budget(self) -> None:
-        if self.max_batch_tokens == self._full_budget:
-            return
-        self._passes_since_out_of_memory += 1
-        if self._passes_since_out_of_memory == PASSES_BEFORE_GROWTH:
-            self._passes_since_out_of_memory = 0
-            budget = min(self._full_budget, 2 * self.max_batch_tokens)
-            self._cost = replace(self._cost, max_batch_tokens=budget)
-
 
 def _planned(lengths: NDArray[np.int32], cost: PassCost) -> Indices:
-    """Which of the waiting texts are in the next pass: the first of them, and what goes with it. By their lengths, so
-    that like stands beside like, and the first among equals first."""
+    """Which of the waiting texts are in the next pass: the first of them, and what goes with it. In the order of the
+    queue, or by their lengths, so that like stands beside like, and the first among equals first."""
     if len(lengths) == 1:
         return np.zeros(1, np.intp)
+    if cost.is_by_arrival:
+        return np.arange(plan_by_arrival(lengths, cost))
     by_length = np.argsort(lengths, kind="stable")
+    if not cost.is_padded and int(lengths.sum()) <= cost.max_batch_tokens:
+        # As `plan_pass` would have it, and the usual case.
+        return by_length
     values, counts = np.unique(lengths, return_counts=True)
     waiting = dict(zip(values.tolist(), counts.tolist(), strict=True))
     plan = plan_pass(waiting, int(lengths[0]), cost)
     limits = np.array([plan.get(length, 0) for length in waiting])
     ranks = np.arange(len(lengths)) - np.repeat(starts_of(counts), counts)
     return by_length[ranks < np.repeat(limits, counts)]
-
-
-def _answer(group: TextGroup, outputs: Outputs) -> None:
-    # False if the caller has gone: nobody waits for the answers.
-    if group.future.set_running_or_notify_cancel():
-        group.future.set_result(outputs)
-
-
-def _fail(group: TextGroup, error: BatchInferenceError) -> None:
-    if not group.future.done() and group.future.set_running_or_notify_cancel():
-        group.future.set_exception(error)

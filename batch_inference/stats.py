@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import prometheus_client as prometheus
 
-from batch_inference.scheduler import PassRecord
+from batch_inference.passes_in_flight import PassRecord
 
 LATENCY_WINDOW = 2048
 """Requests the latency percentiles look back on."""

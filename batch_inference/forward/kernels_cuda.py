@@ -13,6 +13,7 @@ import torch
 from batch_inference.forward.attention_cuda import attend_efficient
 from batch_inference.forward.kernels import PlacedRows
 from batch_inference.forward.rows import PackedRows
+from batch_inference.forward.streams import Upload
 from batch_inference.forward.weights import Affine, BlockWeights, EncoderWeights
 
 Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, int], torch.Tensor]
@@ -45,19 +46,19 @@ class CudaKernels:
     """How a GPU computes an encoder.
 
     Args:
-        device: `cuda:0`, or `cpu` in tests.
+        upload: brings rows to the GPU, or in tests to the CPU.
         attend: which attention; `attention_cuda.py` has them.
         has_folded_biases, has_fused_gelu: False is slower, and what these are measured against.
     """
 
     def __init__(
         self,
-        device: str,
+        upload: Upload,
         attend: Attend = attend_efficient,
         has_folded_biases: bool = True,
         has_fused_gelu: bool = True,
     ) -> None:
-        self._device = device
+        self._upload = upload
         self._attend_rows = attend
         self._has_folded_biases = has_folded_biases
         self._has_fused_gelu = has_fused_gelu
@@ -72,11 +73,7 @@ class CudaKernels:
 
     def place(self, rows: PackedRows) -> PlacedRows:
         """Start copying rows to the device."""
-        buffer = torch.from_numpy(rows.buffer)
-        if self._device != "cpu":
-            # From pinned memory the copy runs beside the pass in progress, and need not be waited for.
-            buffer = buffer.pin_memory().to(self._device, non_blocking=True)
-        return PlacedRows.of(rows, buffer)
+        return PlacedRows.of(rows, self._upload(rows.buffer))
 
     def attend(self, projected: torch.Tensor, rows: PlacedRows, num_heads: int) -> torch.Tensor:
         """One call for all rows, which need no padding."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from batch_inference.forward.streams import Upload
 from batch_inference.token_rows import TokenRows
 
 
@@ -29,9 +30,9 @@ class PaddedForward:
 
     is_padded = True
 
-    def __init__(self, model: Any, device: str) -> None:
+    def __init__(self, model: Any, upload: Upload) -> None:
         self._model = model
-        self._device = device
+        self._upload = upload
         self._pad_token_id = int(model.config.pad_token_id or 0)
 
     def prepare(self, rows: TokenRows) -> PaddedRows:
@@ -39,14 +40,9 @@ class PaddedForward:
         is_token = np.arange(rows.lengths.max()) < rows.lengths[:, None]
         input_ids = np.full(is_token.shape, self._pad_token_id, np.int64)
         input_ids[is_token] = rows.input_ids
-        attention_mask = torch.from_numpy(is_token).long()
-        return PaddedRows(self._to_device(torch.from_numpy(input_ids)), self._to_device(attention_mask))
+        return PaddedRows(self._upload(input_ids), self._upload(is_token.astype(np.int64)))
 
     def logits(self, padded: PaddedRows) -> torch.Tensor:
         """One forward pass; shape (rows, labels)."""
         logits: torch.Tensor = self._model(input_ids=padded.input_ids, attention_mask=padded.attention_mask).logits
         return logits
-
-    def _to_device(self, tensor: torch.Tensor) -> torch.Tensor:
-        # From pinned memory the copy runs beside the pass in progress, and need not be waited for.
-        return tensor if self._device == "cpu" else tensor.pin_memory().to(self._device, non_blocking=True)

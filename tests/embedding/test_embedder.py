@@ -82,7 +82,7 @@ def test_padding_is_never_counted(settings: EmbedderSettings, pooling: tuple[str
             vectors: NDArray[np.float32] = forward.logits(forward.prepare(rows)).numpy()
         return vectors
 
-    padded = head.padded(model, "cpu")
+    padded = head.padded(model, torch.from_numpy)
     assert isinstance(padded, PaddedForward)
     alone = np.concatenate([run(padded, rows.part(index, index + 1)) for index in range(len(rows))])
     assert run(padded, rows) == pytest.approx(alone, abs=1e-4)

@@ -101,16 +101,16 @@ def test_chunks_find_what_earlier_chunks_ran(caching: Engine) -> None:
 
 def test_equal_texts_in_flight_are_run_once(caching: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     # The first pass is held until everybody has asked.
-    run, is_running, may_run = caching.model.run, threading.Event(), threading.Event()
+    launch, is_running, may_run = caching.model.launch, threading.Event(), threading.Event()
     num_rows: list[int] = []
 
-    def held(prepared: Any, meanwhile: Any) -> Any:
+    def held(prepared: Any) -> Any:
         num_rows.append(prepared.num_rows)
         is_running.set()
         may_run.wait(60)
-        return run(prepared, meanwhile)
+        return launch(prepared)
 
-    monkeypatch.setattr(caching.model, "run", held)
+    monkeypatch.setattr(caching.model, "launch", held)
     with ThreadPoolExecutor(8) as pool:
         before = caching.stats.snapshot().cache_hits
         calls = [pool.submit(caching.classify, ["asked by eight at once"], 512) for _ in range(8)]
@@ -126,14 +126,14 @@ def test_equal_texts_in_flight_are_run_once(caching: Engine, monkeypatch: pytest
 def test_who_waits_for_a_request_that_is_cancelled_gets_an_answer(
     caching: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, is_running, may_run = caching.model.run, threading.Event(), threading.Event()
+    launch, is_running, may_run = caching.model.launch, threading.Event(), threading.Event()
 
-    def held(prepared: Any, meanwhile: Any) -> Any:
+    def held(prepared: Any) -> Any:
         is_running.set()
         may_run.wait(60)
-        return run(prepared, meanwhile)
+        return launch(prepared)
 
-    monkeypatch.setattr(caching.model, "run", held)
+    monkeypatch.setattr(caching.model, "launch", held)
     cancels: list[Any] = []
     with ThreadPoolExecutor(3) as pool:
         busy = pool.submit(caching.classify, ["keeps the model busy"], 512)
@@ -153,11 +153,11 @@ def test_who_waits_for_a_request_that_is_cancelled_gets_an_answer(
 
 
 def test_a_failed_pass_is_not_remembered(caching: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(prepared: Any, meanwhile: Any) -> Any:
+    def failing(prepared: Any) -> Any:
         raise RuntimeError("once")
 
     with monkeypatch.context() as patched:
-        patched.setattr(caching.model, "run", failing)
+        patched.setattr(caching.model, "launch", failing)
         with pytest.raises(ForwardPassError):
             caching.classify(["fails the first time"], 512)
     assert len(caching.classify(["fails the first time"], 512)) == 1

@@ -10,7 +10,7 @@ import pytest
 
 from batch_inference.engine import Engine, Prediction
 from batch_inference.errors import EngineStoppedError, QueueFullError
-from batch_inference.scheduler import PassRecord
+from batch_inference.passes_in_flight import PassRecord
 from batch_inference.settings import load_settings
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import resource
+import weakref
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,26 @@ def test_out_of_device_memory_has_its_own_error(bundled: SentimentModel, monkeyp
     monkeypatch.setattr(bundled._forward, "logits", out_of_memory)
     with pytest.raises(DeviceOutOfMemoryError):
         probabilities(bundled, [[0, 5, 2]])
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("an illegal shape")])
+def test_what_a_failed_pass_computed_is_gone_when_its_error_arrives(
+    bundled: SentimentModel, monkeypatch: pytest.MonkeyPatch, error: RuntimeError
+) -> None:
+    def fails_midway(rows: object) -> None:
+        hidden = torch.zeros(1000)
+        computed.append(weakref.ref(hidden))
+        raise error
+
+    computed: list[weakref.ref[torch.Tensor]] = []
+    monkeypatch.setattr(bundled._forward, "logits", fails_midway)
+    try:
+        probabilities(bundled, [[0, 5, 2]])
+    except ForwardPassError:
+        # Here the scheduler runs the pass again, in parts, and needs the memory.
+        assert computed[0]() is None
+    else:
+        pytest.fail("the pass did not fail")
 
 
 def test_a_lost_device_is_told_from_a_failed_pass(bundled: SentimentModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,12 +28,12 @@ from batch_inference.forward.packed import PackedClassifier, PackedEncoder
 from batch_inference.settings import BUNDLED_MODEL_PATH
 from batch_inference.token_rows import TokenRows
 
-CUDA_ON_CPU = CudaKernels("cpu", attend_row_by_row)
+CUDA_ON_CPU = CudaKernels(torch.from_numpy, attend_row_by_row)
 """A GPU's classes. Neither of its attentions has a CPU kernel, so tests bring one."""
 KERNELS = {
     "cpu": CpuKernels(is_int8=False),
     "cuda": CUDA_ON_CPU,
-    "cuda-unfolded": CudaKernels("cpu", attend_row_by_row, has_folded_biases=False, has_fused_gelu=False),
+    "cuda-unfolded": CudaKernels(torch.from_numpy, attend_row_by_row, has_folded_biases=False, has_fused_gelu=False),
 }
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -145,7 +145,9 @@ def test_on_a_gpu_attention_is_that_of_each_row(attend: Any) -> None:
 def test_on_a_gpu_float16_is_near_transformers_float32(bundled: Any) -> None:
     rows = rows_of([1, 2, 5, 30, 31, 100, 512], 1000)
     half = AutoModelForSequenceClassification.from_pretrained(BUNDLED_MODEL_PATH, dtype=torch.float16).eval()
-    answers = packed(PackedClassifier(half.to("cuda:0"), CudaKernels("cuda:0")), rows).cpu()
+    answers = packed(
+        PackedClassifier(half.to("cuda:0"), CudaKernels(lambda array: torch.from_numpy(array).to("cuda:0"))), rows
+    ).cpu()
     assert torch.allclose(answers, plain(bundled, rows), atol=5e-3)
 
 
@@ -180,7 +182,7 @@ def calls_of(encoder: PackedEncoder, rows: PlacedRows, is_autocast: bool) -> lis
     return seen.calls
 
 
-NO_ATTENTION = CudaKernels("cpu", lambda queries, keys, values, row_starts, longest: queries.contiguous())
+NO_ATTENTION = CudaKernels(torch.from_numpy, lambda queries, keys, values, row_starts, longest: queries.contiguous())
 """A GPU's classes without attention: no call of a stand-in is among those that are counted."""
 
 

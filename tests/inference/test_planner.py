@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_inference.planner import PassCost, plan_pass
+from batch_inference.planner import PassCost, plan_by_arrival, plan_pass
 
 QUEUES = st.dictionaries(st.integers(1, 512), st.integers(1, 40), min_size=1, max_size=60)
 COSTS = st.builds(
@@ -81,3 +82,48 @@ def test_without_padding_lengths_do_not_matter() -> None:
     cost = PassCost(max_batch_tokens=640, overhead_tokens=32, is_padded=False)
     assert plan_pass({400: 1, 30: 5, 90: 1}, 30, cost) == {400: 1, 30: 5, 90: 1}
     assert plan_pass({400: 1, 30: 20, 90: 1}, 90, cost) == {90: 1, 30: 18}
+
+
+ARRIVALS = st.lists(st.integers(1, 512), min_size=1, max_size=300)
+BUDGETS = st.integers(1, 20_000).map(lambda budget: PassCost(budget, 32, is_padded=False, is_by_arrival=True))
+
+
+@given(ARRIVALS, BUDGETS)
+def test_by_arrival_a_pass_is_the_first_texts_that_fill_the_budget(lengths: list[int], cost: PassCost) -> None:
+    count = plan_by_arrival(np.array(lengths, np.int32), cost)
+    assert 1 <= count <= len(lengths)
+    assert count == 1 or sum(lengths[:count]) <= cost.max_batch_tokens
+    # One more would not fit.
+    assert count == len(lengths) or sum(lengths[: count + 1]) > cost.max_batch_tokens
+
+
+@given(ARRIVALS, BUDGETS)
+def test_by_arrival_no_text_waits_for_a_later_one(lengths: list[int], cost: PassCost) -> None:
+    left, done = lengths, list[int]()
+    while left:
+        count = plan_by_arrival(np.array(left, np.int32), cost)
+        done, left = done + left[:count], left[count:]
+    assert done == lengths
+
+
+@given(ARRIVALS, BUDGETS)
+def test_by_arrival_passes_are_at_least_half_full(lengths: list[int], cost: PassCost) -> None:
+    num_passes, left = 0, lengths
+    while left:
+        left = left[plan_by_arrival(np.array(left, np.int32), cost) :]
+        num_passes += 1
+    # Of any two neighbours, the second begins with a text that did not fit into the first.
+    assert (num_passes // 2) * cost.max_batch_tokens < sum(lengths)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "count"),
+    [
+        pytest.param([400, 30, 90, 200], 3, id="whatever their lengths"),
+        pytest.param([700, 1], 1, id="a text over the budget runs, alone"),
+        pytest.param([320, 320, 1], 2, id="up to the last token"),
+    ],
+)
+def test_examples_by_arrival(lengths: list[int], count: int) -> None:
+    cost = PassCost(max_batch_tokens=640, overhead_tokens=32, is_padded=False, is_by_arrival=True)
+    assert plan_by_arrival(np.array(lengths, np.int32), cost) == count

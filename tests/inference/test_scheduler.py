@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
+from batch_inference.budget import PASSES_BEFORE_GROWTH
 from batch_inference.errors import DeviceLostError, DeviceOutOfMemoryError, EngineStoppedError, ForwardPassError
+from batch_inference.passes_in_flight import Outputs, PassRecord
 from batch_inference.planner import PassCost
-from batch_inference.scheduler import PASSES_BEFORE_GROWTH, Outputs, PassRecord, Scheduler, TextGroup
+from batch_inference.scheduler import Scheduler, TextGroup
 from batch_inference.token_rows import TokenRows
 
 POISON = 666
 WAIT_S = 30
 
 
+@dataclass
+class Done:
+    """A pass that is over when it has been launched, as on a CPU."""
+
+    outputs: Outputs
+
+    def result(self) -> Outputs:
+        return self.outputs
+
+
 class GatedModel:
-    """Stands in for the model, whose failures and timing a test cannot command: each pass waits to be let through."""
+    """Stands in for the model on a CPU, whose failures and timing a test cannot command: each pass waits to be let
+    through."""
 
     def __init__(self) -> None:
         self.passes: list[list[list[int]]] = []
@@ -29,7 +43,7 @@ class GatedModel:
     def prepare(self, rows: TokenRows) -> TokenRows:
         return rows
 
-    def run(self, rows: TokenRows, meanwhile: Callable[[], None]) -> Outputs:
+    def launch(self, rows: TokenRows) -> Done:
         self.passes.append(rows.tolists())
         self.started.release()
         assert self.gate.acquire(timeout=WAIT_S)
@@ -37,7 +51,7 @@ class GatedModel:
             raise DeviceOutOfMemoryError("too many rows")
         if POISON in rows.input_ids:
             raise ValueError("poison")
-        return rows.input_ids[rows.starts, None].astype(np.float32)
+        return Done(rows.input_ids[rows.starts, None].astype(np.float32))
 
     def open(self) -> None:
         for _ in range(10_000):
@@ -219,8 +233,8 @@ def test_one_text_that_does_not_fit_fails_alone(scheduler: Scheduler, model: Gat
 
 def test_a_model_that_loses_answers_is_found_out(records: list[PassRecord]) -> None:
     class Loser(GatedModel):
-        def run(self, rows: TokenRows, meanwhile: Callable[[], None]) -> Outputs:
-            return np.zeros((1, 1), np.float32)
+        def launch(self, rows: TokenRows) -> Done:
+            return Done(np.zeros((1, 1), np.float32))
 
     scheduler = Scheduler(Loser(), PassCost(100, 32), records.append)
     pair = group(1, 2)
@@ -271,51 +285,19 @@ def test_usage_counts_the_passes_that_held_a_text(scheduler: Scheduler, model: G
     assert uneven.usage.padding_ratio == pytest.approx(1 / 110)
 
 
-class DeviceAtWork(GatedModel):
-    """A device that works by itself, as a GPU does: the host is free while the gate is closed."""
-
-    def run(self, rows: TokenRows, meanwhile: Callable[[], None]) -> Outputs:
-        meanwhile()
-        return super().run(rows, meanwhile)
-
-
-@pytest.mark.parametrize("fails", [False, True])
-def test_the_next_pass_is_prepared_while_the_device_works(fails: bool, records: list[PassRecord]) -> None:
-    device = DeviceAtWork()
-    scheduler = Scheduler(device, PassCost(100, 32), records.append)
-    occupy(scheduler, device)
-    groups = [group(1, POISON) if fails else group(1), group(2)]
-    scheduler.submit(groups)
-    device.open()
-    assert answers(groups[1]) == [[2.0]]
-    third = group(3)
-    scheduler.submit([third])
-    assert answers(third) == [[3.0]]
-    if fails:
-        with pytest.raises(ForwardPassError):
-            groups[0].future.result(WAIT_S)
-    else:
-        assert answers(groups[0]) == [[1.0]]
-    scheduler.close()
-    assert scheduler.num_waiting == 0
-
-
-@pytest.mark.parametrize("device_type", [GatedModel, DeviceAtWork])
-def test_a_failure_to_prepare_is_a_failure_of_the_pass(
-    device_type: type[GatedModel], records: list[PassRecord]
-) -> None:
-    class Unprepared(device_type):  # type: ignore[misc, valid-type]
+def test_a_failure_to_prepare_is_a_failure_of_the_pass(records: list[PassRecord]) -> None:
+    class Unprepared(GatedModel):
         def prepare(self, rows: TokenRows) -> TokenRows:
             if POISON in rows.input_ids:
                 raise ValueError("cannot be padded")
             return rows
 
-    device = Unprepared()
-    scheduler = Scheduler(device, PassCost(100, 32), records.append)
-    occupy(scheduler, device)
+    model = Unprepared()
+    scheduler = Scheduler(model, PassCost(100, 32), records.append)
+    occupy(scheduler, model)
     bad, good = group(POISON), group(1)
     scheduler.submit([bad, good])
-    device.open()
+    model.open()
     assert answers(good) == [[1.0]]
     with pytest.raises(ForwardPassError):
         bad.future.result(WAIT_S)
@@ -328,23 +310,11 @@ def test_a_group_without_texts_is_answered(scheduler: Scheduler) -> None:
     assert answers(empty, 0) == []
 
 
-def test_a_pass_prepared_ahead_is_answered_on_closing(records: list[PassRecord]) -> None:
-    device = DeviceAtWork()
-    scheduler = Scheduler(device, PassCost(100, 32), records.append)
-    scheduler.submit([group(number, length=length) for number, length in enumerate([5, 90, 40], start=1)])
-    last = group(4)
-    scheduler.submit([last])
-    device.open()
-    scheduler.close()
-    assert answers(last, 0) == [[4.0]]
-    assert sum(record.num_rows for record in records) == 4
-
-
 def test_a_lost_device_fails_every_waiter_and_ends_the_scheduler() -> None:
     # A poisoned CUDA context cannot be had here: the error is the one that the model raises for it.
-    class Lost(DeviceAtWork):
-        def run(self, rows: TokenRows, meanwhile: Callable[[], None]) -> Outputs:
-            super().run(rows, meanwhile)
+    class Lost(GatedModel):
+        def launch(self, rows: TokenRows) -> Done:
+            super().launch(rows)
             raise DeviceLostError("cuda:0 answers nothing any more")
 
     model = Lost()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client import REGISTRY
 
-from batch_inference.scheduler import PassRecord
+from batch_inference.passes_in_flight import PassRecord
 from batch_inference.stats import Stats
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import AutoModelForSequenceClassification
 
 from batch_inference.settings import Settings, load_settings
@@ -73,6 +74,10 @@ class Run:
 
         tokenizer = TextTokenizer(AutoTokenizer.from_pretrained(self.folder))
         return tokenizer.encode(self.texts, MAX_TOKENS).rows.tolists()
+
+    def upload(self, array: NDArray[Any]) -> torch.Tensor:
+        """Bring an array to the device, in no hurry."""
+        return torch.from_numpy(array).to(self.device)
 
     def model(self, dtype: torch.dtype, device: str | None = None) -> Any:
         """transformers' model, in evaluation mode."""

@@ -6,7 +6,6 @@ import os
 import platform
 import subprocess
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +15,9 @@ from batch_inference.forward.attention_cuda import attend_efficient, attend_flas
 from batch_inference.forward.kernels_cuda import Attend, CudaKernels
 from batch_inference.forward.packed import PackedClassifier
 from batch_inference.forward.padded import PaddedForward
+from batch_inference.model import SentimentModel
+from batch_inference.planner import PassCost
+from batch_inference.scheduler import Scheduler, TextGroup
 from batch_inference.token_rows import TokenRows
 from tools.check_gpu.measuring import Figures, Run
 
@@ -110,11 +112,11 @@ def _packed(run: Run, dtype: torch.dtype) -> dict[str, PackedClassifier]:
     model = run.model(dtype)
     first, *others = _attentions(run).items()
     variants = {
-        "packed": CudaKernels(run.device, first[1]),
-        "packed, biases not folded": CudaKernels(run.device, first[1], has_folded_biases=False),
-        "packed, GELU apart": CudaKernels(run.device, first[1], has_fused_gelu=False),
+        "packed": CudaKernels(run.upload, first[1]),
+        "packed, biases not folded": CudaKernels(run.upload, first[1], has_folded_biases=False),
+        "packed, GELU apart": CudaKernels(run.upload, first[1], has_fused_gelu=False),
     }
-    variants |= {f"packed, {name} attention": CudaKernels(run.device, attend) for name, attend in others}
+    variants |= {f"packed, {name} attention": CudaKernels(run.upload, attend) for name, attend in others}
     return {name: PackedClassifier(model, kernels) for name, kernels in variants.items()}
 
 
@@ -127,7 +129,7 @@ def correctness(run: Run) -> Figures:
     figures: Figures = {}
     passes: dict[str, Any] = {
         **_packed(run, run.dtype),
-        "transformers": PaddedForward(run.model(run.dtype), run.device),
+        "transformers": PaddedForward(run.model(run.dtype), run.upload),
     }
     for name, forward in passes.items():
         got = forward.logits(forward.prepare(TokenRows.of(rows))).float().softmax(-1).cpu()
@@ -148,7 +150,7 @@ def passes(run: Run) -> Figures:
     sizes = [64] if run.is_dry else [32, 128, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536]
     for dtype in [run.dtype] if run.is_dry else [torch.float16, torch.bfloat16, torch.float32]:
         packed = _packed(run, dtype)
-        padded = PaddedForward(run.model(dtype), run.device)
+        padded = PaddedForward(run.model(dtype), run.upload)
         is_main = dtype == run.dtype
         for kind in ("tweets", "512") if is_main else ("tweets",):
             for size in sizes if is_main else [8192]:
@@ -176,46 +178,30 @@ def _padded_calls(run: Run, padded: PaddedForward, rows: TokenRows, dtype: torch
     return {"transformers": lambda: padded.logits(prepared), "transformers, autocast": under_autocast}
 
 
-@torch.inference_mode()
 def depth(run: Run) -> Figures:
-    """Tokens per second with one pass in flight and with two: the next is launched before the last is read back."""
+    """Tokens per second with one pass in flight and with two, through the scheduler and the model's own streams."""
     figures: Figures = {}
-    forward = _packed(run, run.dtype)["packed"]
+    model = SentimentModel.load(run.settings.model_copy(update={"forward": "packed"}))
     for size in [64] if run.is_dry else [2048, 8192, 16384, 32768]:
         rows = run.rows("tweets", size)
         num_passes = 3 if run.is_dry else 40
         for in_flight in (1, 2):
-            flying: deque[tuple[torch.Tensor, Any]] = deque()
-            _collect(_launch(run, forward, rows))
+            cost = PassCost(rows.num_tokens, 0, is_padded=False, is_by_arrival=True)
+            scheduler = Scheduler(model, cost, lambda record: None, max_in_flight=in_flight)
+            _answered(scheduler, rows, 2)
             started_at = time.perf_counter()
-            for _ in range(num_passes):
-                flying.append(_launch(run, forward, rows))
-                if len(flying) == in_flight:
-                    _collect(flying.popleft())
-            while flying:
-                _collect(flying.popleft())
+            _answered(scheduler, rows, num_passes)
             seconds = time.perf_counter() - started_at
+            scheduler.close()
             figures[f"{size}/{in_flight}"] = {"tokens_per_s": num_passes * rows.num_tokens / seconds}
     return figures
 
 
-def _launch(run: Run, forward: PackedClassifier, rows: TokenRows) -> tuple[torch.Tensor, Any]:
-    probabilities = forward.logits(forward.prepare(rows)).softmax(-1)
-    if run.is_dry:
-        return probabilities, None
-    on_host = torch.empty(probabilities.shape, pin_memory=True)
-    on_host.copy_(probabilities, non_blocking=True)
-    done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
-    done.record()
-    return on_host, done
-
-
-def _collect(running: tuple[torch.Tensor, Any]) -> list[list[float]]:
-    probabilities, done = running
-    if done is not None:
-        done.synchronize()
-    result: list[list[float]] = probabilities.tolist()
-    return result
+def _answered(scheduler: Scheduler[Any], rows: TokenRows, num_passes: int) -> None:
+    groups = [TextGroup(rows) for _ in range(num_passes)]
+    scheduler.submit(groups)
+    for group in groups:
+        group.future.result()
 
 
 def _name(dtype: torch.dtype) -> str:

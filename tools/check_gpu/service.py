@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -254,6 +254,9 @@ def lose_device(run: Run) -> None:
     else:
         # An index out of range is an assertion on the device, and ends every use of it by this process.
         torch.ones(1, device=run.device).index_select(0, torch.tensor([7], device=run.device))
+        # Not before a pass that a stream of the engine's own might end first.
+        with suppress(RuntimeError):
+            run.synchronize()
     started.classify(["lost"], MAX_TOKENS)
 
 
