@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from chutes.chute import Chute, NodeSelector
+from chutes.chute import Chute
 from chutes.util.schema import SchemaExtractor
 from starlette.responses import Response
 
@@ -21,7 +21,7 @@ from batch_http.front import install_front
 from batch_http.shutdown import exit_after_device_lost
 from batch_inference.errors import SettingsError
 from batch_inference.settings import load_settings
-from image import build_image
+from image import build_image, placement
 from schemas import parse_request
 
 try:
@@ -51,16 +51,7 @@ chute = Chute(
     image=build_image(settings, "batch_generation"),
     tagline="Completions of up to 100 prompts per request, with continuous batching",
     readme=README,
-    node_selector=NodeSelector(
-        gpu_count=settings.gpu_count,
-        include=settings.gpus,
-        max_hourly_price_per_gpu=settings.max_hourly_price,
-    ),
-    concurrency=settings.concurrency,
-    max_instances=settings.max_instances,
-    scaling_threshold=settings.scaling_threshold,
-    shutdown_after_seconds=settings.shutdown_after_seconds,
-    tee=settings.tee,
+    **placement(settings),
 )
 install_front(chute)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from chutes.chute import Chute, NodeSelector
+from chutes.chute import Chute
 from chutes.util.schema import SchemaExtractor
 from starlette.responses import Response
 
@@ -24,7 +24,7 @@ from batch_http.stream import stream_batch
 from batch_inference.engine import Engine
 from batch_inference.errors import SettingsError
 from batch_inference.settings import load_settings
-from image import VERSION, build_image
+from image import VERSION, build_image, placement
 from schemas import (
     DEFAULT_MAX_LENGTH,
     BatchRequest,
@@ -64,19 +64,10 @@ chute = Chute(
     image=build_image(settings),
     tagline="Sentiment of up to 100 texts per request, on one GPU, with continuous batching",
     readme=README,
-    node_selector=NodeSelector(
-        gpu_count=settings.gpu_count,
-        include=settings.gpus,
-        max_hourly_price_per_gpu=settings.max_hourly_price,
-    ),
-    concurrency=settings.concurrency,
-    max_instances=settings.max_instances,
     # FastAPI's own pages take their scripts from a network.
     docs_url=None,
     redoc_url=None,
-    scaling_threshold=settings.scaling_threshold,
-    shutdown_after_seconds=settings.shutdown_after_seconds,
-    tee=settings.tee,
+    **placement(settings),
 )
 install_front(chute)
 chute.openapi = partial(document, VERSION)

@@ -1,4 +1,6 @@
-"""The CUDA image, and every file that a chute needs in it: `chutes deploy` uploads the chute's own file alone."""
+"""The CUDA image, every file that a chute needs in it (`chutes deploy` uploads the chute's own file alone), and the
+machines that it is placed on.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,9 @@ import glob
 import hashlib
 import re
 from pathlib import Path
+from typing import Any
 
+from chutes.chute import NodeSelector
 from chutes.image import Image
 
 from batch_inference.settings import BUNDLED_MODEL, Settings
@@ -58,6 +62,22 @@ def build_image(settings: Settings, *packages: str) -> Image:
     return image
 
 
+def placement(settings: Settings) -> dict[str, Any]:
+    """What a `Chute` is told of its machines: which, how many, for how long, and how many requests at a time."""
+    return {
+        "node_selector": NodeSelector(
+            gpu_count=settings.gpu_count,
+            include=settings.gpus,
+            max_hourly_price_per_gpu=settings.max_hourly_price,
+        ),
+        "tee": settings.tee,
+        "concurrency": settings.concurrency,
+        "max_instances": settings.max_instances,
+        "scaling_threshold": settings.scaling_threshold,
+        "shutdown_after_seconds": settings.shutdown_after_seconds,
+    }
+
+
 def baked_variables(settings: Settings) -> dict[str, str]:
     """Environment variables of the instance: one set on the deployer's machine is unknown to it unless it is here.
 
@@ -65,7 +85,7 @@ def baked_variables(settings: Settings) -> dict[str, str]:
     would serve on its CPU at the price of a GPU.
     """
     values = {"device": "cuda"} | {name: getattr(settings, name) for name in sorted(settings.model_fields_set)}
-    return {f"{settings.env_prefix()}{name.upper()}": str(value) for name, value in values.items()}
+    return {settings.variable(name): str(value) for name, value in values.items()}
 
 
 def content_tag(sources: list[str], variables: dict[str, str]) -> str:

@@ -107,16 +107,18 @@ class SentimentModel:
             ModelLoadError: the checkpoint is missing, unusable, or needs a device that is not there.
         """
         head = head or SentimentHead()
-        device = _pick_device(settings.device)
+        device = _pick_device(settings)
         precision = settings.precision
         if precision == "auto":
             precision = "float32" if device == "cpu" else "float16"
         if precision == "int8" and device != "cpu":
-            raise ModelLoadError("BATCH_PROCESSOR_PRECISION='int8' runs on a CPU only. Use 'auto' on a GPU.")
+            raise ModelLoadError(f"{settings.variable('precision')}='int8' runs on a CPU only. Use 'auto' on a GPU.")
         if device != "cpu":
             torch.cuda.set_per_process_memory_fraction(settings.gpu_memory_fraction, device)
         if precision == "float16" and device == "cpu":
-            logger.warning("float16 is slow on most CPUs; set BATCH_PROCESSOR_PRECISION to float32 or bfloat16.")
+            logger.warning(
+                "float16 is slow on most CPUs; set %s to float32 or bfloat16.", settings.variable("precision")
+            )
         # A checkpoint without safetensors would be sent for conversion, on a thread that outlives the start-up.
         os.environ["DISABLE_SAFETENSORS_CONVERSION"] = "1"
         try:
@@ -137,7 +139,7 @@ class SentimentModel:
         except (OSError, ValueError, ImportError, pickle.UnpicklingError) as error:
             reason = str(error).strip().splitlines()[0]
             raise ModelLoadError(
-                f"BATCH_PROCESSOR_MODEL={settings.model!r} cannot be loaded: {reason} "
+                f"{settings.variable('model')}={settings.model!r} cannot be loaded: {reason} "
                 "Use a hub id, a folder with a checkpoint, or 'bundled'."
             ) from error
         model.eval()
@@ -158,9 +160,7 @@ class SentimentModel:
             kernels = CpuKernels(is_int8=precision == "int8") if device == "cpu" else CudaKernels(streams.upload)
             return padded._running(head.packed(model, kernels), precision)
 
-        picked = _pick_forward(
-            settings.forward, packed, padded, _why_not_packed(head, model, device, precision), precision
-        )
+        picked = _pick_forward(settings, packed, padded, _why_not_packed(head, model, device, precision))
         if device == "cpu":
             # Not before: what loading needs and frees goes back to the system.
             keep_freed_memory()
@@ -279,23 +279,23 @@ class RunningPass:
 
 
 def _pick_forward(
-    wanted: str,
+    settings: Settings,
     packed: Callable[[], SentimentModel],
     padded: SentimentModel,
     why_not_packed: str | None,
-    precision: str,
 ) -> SentimentModel:
+    forward = settings.variable("forward")
     if why_not_packed is None:
-        match wanted:
+        match settings.forward:
             case "packed":
                 return packed()
             case "auto":
                 return proven(packed, padded)
-    if wanted == "packed":
-        raise ModelLoadError(f"BATCH_PROCESSOR_FORWARD='packed' needs {why_not_packed}. Use 'auto' here.")
-    if precision == "int8":
-        needed = why_not_packed or "a pass without padding, and BATCH_PROCESSOR_FORWARD is 'padded'"
-        raise ModelLoadError(f"BATCH_PROCESSOR_PRECISION='int8' needs {needed}. Use 'auto' here.")
+    if settings.forward == "packed":
+        raise ModelLoadError(f"{forward}='packed' needs {why_not_packed}. Use 'auto' here.")
+    if settings.precision == "int8":
+        needed = why_not_packed or f"a pass without padding, and {forward} is 'padded'"
+        raise ModelLoadError(f"{settings.variable('precision')}='int8' needs {needed}. Use 'auto' here.")
     return padded
 
 
@@ -313,10 +313,11 @@ def _let_go_of_tensors(error: Exception) -> None:
     traceback.clear_frames(error.__traceback__)
 
 
-def _pick_device(wanted: str) -> str:
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise ModelLoadError("BATCH_PROCESSOR_DEVICE='cuda', but there is no usable GPU here. Use 'auto' or 'cpu'.")
-    return "cpu" if wanted == "cpu" or not torch.cuda.is_available() else "cuda:0"
+def _pick_device(settings: Settings) -> str:
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        variable = settings.variable("device")
+        raise ModelLoadError(f"{variable}='cuda', but there is no usable GPU here. Use 'auto' or 'cpu'.")
+    return "cpu" if settings.device == "cpu" or not torch.cuda.is_available() else "cuda:0"
 
 
 def _max_tokens(config: Any) -> int:

@@ -96,6 +96,11 @@ class Settings(BaseSettings):
         """What the names of these settings' environment variables begin with."""
         return str(cls.model_config["env_prefix"])
 
+    @classmethod
+    def variable(cls, field: str) -> str:
+        """The name of a field's environment variable."""
+        return cls.env_prefix() + field.upper()
+
     @property
     def gpus(self) -> list[str]:
         """`gpu` as a list."""
@@ -129,7 +134,7 @@ def load_settings(kind: type[Settings] = Settings, **overrides: Any) -> Settings
         return kind(**overrides)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-        variable = kind.env_prefix() + str(problem["loc"][0]).upper()
+        variable = kind.variable(str(problem["loc"][0]))
         # A union reports one problem per member: say them all.
         rules = [p["msg"] for p in error.errors(include_url=False) if p["loc"][0] == problem["loc"][0]]
         raise SettingsError(f"{variable}={str(problem['input'])!r} is not valid: {' or: '.join(rules)}.") from None

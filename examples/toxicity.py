@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
-from chutes.chute import Chute, NodeSelector
+from chutes.chute import Chute
 from numpy.typing import NDArray
 from pydantic_settings import SettingsConfigDict
 
@@ -20,7 +20,7 @@ from batch_http.shutdown import exit_after_device_lost
 from batch_inference.engine import Engine
 from batch_inference.heads import ClassifierHead
 from batch_inference.settings import Settings, load_settings
-from image import build_image
+from image import build_image, placement
 from schemas import RequestBody, Texts, parse_request
 
 
@@ -41,8 +41,7 @@ class ToxicityRequest(RequestBody):
 
 
 settings = load_settings(ToxicitySettings)
-selector = NodeSelector(gpu_count=1, include=settings.gpus)
-chute = Chute(settings.username, settings.chute_name, build_image(settings), node_selector=selector, tee=settings.tee)
+chute = Chute(settings.username, settings.chute_name, build_image(settings), **placement(settings))
 install_front(chute)
 
 

@@ -34,7 +34,7 @@ def load_chute(name: str) -> tuple[Any, str]:
         SystemExit: a setting is not valid; the chute says which.
     """
     module = importlib.import_module(name)
-    return module.chute, str(module.settings.model_config["env_prefix"])
+    return module.chute, module.settings.env_prefix()
 
 
 def chute_args(chute: Any, reference: str) -> dict[str, Any]:

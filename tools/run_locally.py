@@ -147,7 +147,7 @@ def main() -> int:
         check_port(args.port, "the service")
         check_port(args.port + 1, "the SDK's log server, which takes the port after the service's")
         model = chute.bundled_model() if args.model == "bundled" else args.model
-        os.environ[f"{chute.settings.env_prefix()}MODEL"] = model
+        os.environ[chute.settings.variable("model")] = model
         load_settings(chute.settings)
     except (SettingsError, PortTakenError) as error:
         print(error, file=sys.stderr)

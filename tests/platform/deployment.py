@@ -53,9 +53,9 @@ class Deployer:
         }
 
     @contextmanager
-    def edited(self, old: str, new: str) -> Iterator[None]:
-        """The chute's file with `new` in place of `old`, for a while."""
-        file = self.clone / "batch_processor.py"
+    def edited(self, name: str, old: str, new: str) -> Iterator[None]:
+        """A file of the project with `new` in place of `old`, for a while."""
+        file = self.clone / name
         code = file.read_text(encoding="utf-8")
         assert code.count(old) == 1, f"{old!r} is not to be found once in {file}"
         file.write_text(code.replace(old, new), encoding="utf-8")

@@ -141,12 +141,13 @@ def test_settings_that_the_server_refuses(deployment: Deployment, settings: dict
 
 @pytest.mark.parametrize(
     ("forgotten", "sentence"),
-    [("    tee=settings.tee,\n", TEE_REQUIRED), ("        include=settings.gpus,\n", UNSUPPORTED)],
+    [('        "tee": settings.tee,\n', TEE_REQUIRED), ("            include=settings.gpus,\n", UNSUPPORTED)],
     ids=["tee", "include"],
 )
 def test_an_argument_forgotten_in_the_chute_is_caught(deployment: Deployment, forgotten: str, sentence: str) -> None:
     # The SDK's defaults: not trusted, and any GPU.
-    with deployment.deployer.edited(forgotten, ""):
+    with deployment.deployer.edited("image.py", forgotten, ""):
+        deployment.deployer.chutes("build", "batch_processor:chute")
         printed = deployment.deployer.chutes("deploy", "batch_processor:chute", "--accept-fee")
     assert sentence in printed
     assert len(deployment.api.deployments) == 1
