@@ -6,6 +6,7 @@ import json
 import tempfile
 from pathlib import Path
 
+import onnx
 import onnxruntime
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -34,7 +35,9 @@ def load(checkpoint: Path, is_int8: bool, threads: int) -> Forward:
             exported, "bert", num_heads=config["num_attention_heads"], hidden_size=config["hidden_size"]
         ).save_model_to_file(optimised)
         if is_int8:
-            quantize_dynamic(optimised, small, weight_type=QuantType.QInt8)
+            # What the fused operators give is not known to ONNX's own shape inference.
+            types = {"DefaultTensorType": onnx.TensorProto.FLOAT}
+            quantize_dynamic(optimised, small, weight_type=QuantType.QInt8, extra_options=types)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         session = onnxruntime.InferenceSession(small if is_int8 else optimised, options, ["CPUExecutionProvider"])
