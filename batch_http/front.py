@@ -24,7 +24,7 @@ from batch_http.hypercorn_mends import mend_hypercorn
 from batch_http.log import keep_log_from_blocking
 from batch_http.loop_errors import tell_loop_errors
 from batch_http.refusals import Refused
-from batch_http.routes import RouteTable
+from batch_http.routes import RouteTable, origin_form
 from batch_http.sdk_decoding import bound_sdk_decoding
 from batch_http.sdk_log import quieten_sdk_log
 from batch_http.served_engine import count_error
@@ -94,12 +94,16 @@ class Front:
     @cached_property
     def _routes(self) -> RouteTable:
         # Complete once the server runs: the SDK adds its own after the cords'.
-        return RouteTable(self._chute.routes)
+        return RouteTable(self._chute.routes, are_sdk_routes_hidden=is_dev_mode())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await _refuse_websocket(send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope["path"] = origin_form(scope["path"])
         scope["state"] = dict(scope.get("state", {}))
         self._open_answers.opened()
         try:
@@ -146,6 +150,14 @@ class Front:
                 logger.error("A request failed: %s.", type(error).__name__)
             if not has_started:
                 raise Refused("internal_error", 500, "an unexpected error occurred; the log says what") from error
+
+
+async def _refuse_websocket(send: Send) -> None:
+    """Nothing here speaks anything but HTTP."""
+    content = b'{"detail":"Not Found"}'
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
+    await send({"type": "websocket.http.response.start", "status": 404, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": content})
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -5,21 +5,21 @@ Most of them fail every request in flight on it, and each failure counts against
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from contextlib import suppress
 from typing import Any
 
 from h2.errors import ErrorCodes
-from h2.events import DataReceived
+from h2.events import DataReceived, StreamReset
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 from hypercorn.config import Config
+from hypercorn.events import Updated
 from hypercorn.protocol.events import Body, EndBody
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H2ProtocolAssumedError, H11Protocol
 
-from batch_http.connections import seconds_to_send
+from batch_http.connections import patience_with
 
 DEFAULT_WINDOW_BYTES = 2**16 - 1
 """What a connection may send unacknowledged until it is told otherwise: RFC 9113, section 6.9.2."""
@@ -31,6 +31,8 @@ narrow one holds no caller back, but costs a round trip for every 64 KiB of a bo
 _initiate = H2Protocol.initiate
 _handle_events = H2Protocol._handle_events
 _stream_send = H2Protocol.stream_send
+_send_data = H2Protocol._send_data
+_create_stream = H2Protocol._create_stream
 
 
 def mend_http2() -> None:
@@ -43,6 +45,9 @@ def mend_http2() -> None:
     H2Protocol.initiate = _initiate_with_wide_windows  # type: ignore[method-assign]
     H2Protocol._handle_events = _handle_events_of_open_streams  # type: ignore[method-assign]
     H2Protocol.stream_send = _stream_send_in_time  # type: ignore[method-assign]
+    H2Protocol._send_data = _send_data_of_open_streams  # type: ignore[method-assign]
+    H2Protocol._create_stream = _create_stream_of_sound_requests  # type: ignore[method-assign]
+    H2Protocol._priority_updated = _ignore_priority  # type: ignore[method-assign]
     H11Protocol._check_protocol = _check_protocol_but_no_upgrade  # type: ignore[method-assign]
 
 
@@ -60,16 +65,51 @@ async def _initiate_with_wide_windows(self: Any, *args: Any, **kwargs: Any) -> N
 
 
 async def _handle_events_of_open_streams(self: Any, events: list[Any]) -> None:
-    """Hypercorn's own handler, but a body that comes after its request's answer (a 429, say) is dropped.
+    """Hypercorn's own handler, but a body that comes after its request's answer (a 429, say) is dropped, and so is all
+    that is kept of a stream that its client has reset.
 
-    Hypercorn looks up the stream, which is gone, and the KeyError closes the connection.
+    Hypercorn looks up the former's stream, which is gone, and the KeyError closes the connection. The latter's place
+    among the streams that share the connection it keeps: once 1,000 callers have left before their answers began, the
+    next request closes the connection, with all that is in flight on it.
     """
     for event in events:
         if isinstance(event, DataReceived) and event.stream_id not in self.streams:
             self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-        else:
-            await _handle_events(self, [event])
+            continue
+        await _handle_events(self, [event])
+        if isinstance(event, StreamReset):
+            await _forget_stream(self, event.stream_id)
+            await self.send(Updated(idle=self.idle))
     await self._flush()
+
+
+async def _forget_stream(self: Any, stream_id: int) -> None:
+    if buffer := self.stream_buffers.pop(stream_id, None):
+        await buffer.close()
+        self.priority.remove_stream(stream_id)
+
+
+async def _send_data_of_open_streams(self: Any, stream_id: int) -> None:
+    """Hypercorn's own sending of what a stream has; a stream may be reset meanwhile."""
+    with suppress(KeyError):
+        await _send_data(self, stream_id)
+
+
+async def _create_stream_of_sound_requests(self: Any, request: Any) -> None:
+    """Hypercorn's own beginning of a stream, for a request whose method and path it can read; another gets a 400.
+
+    Hypercorn stumbles over the letters of others, and over CONNECT, which has no path: that closes the connection.
+    """
+    headers = dict(request.headers)
+    method, path = headers.get(b":method", b""), headers.get(b":path", b"")
+    if method.isascii() and path.isascii() and path and method != b"CONNECT":
+        await _create_stream(self, request)
+    else:
+        self.connection.send_headers(request.stream_id, [(b":status", b"400")], end_stream=True)
+
+
+async def _ignore_priority(self: Any, event: Any) -> None:
+    """RFC 9113, section 5.3, has done away with these wishes. Hypercorn keeps them for streams that never come."""
 
 
 async def _check_protocol_but_no_upgrade(self: Any, event: Any) -> None:
@@ -92,12 +132,11 @@ async def _stream_send_in_time(self: Any, event: Any) -> None:
         await _stream_send(self, event)
         return
     try:
-        async with asyncio.timeout(seconds_to_send(len(event.data) if isinstance(event, Body) else 0)):
+        buffer = self.stream_buffers.get(event.stream_id)
+        async with patience_with(buffer or self).sending(len(event.data) if isinstance(event, Body) else 0):
             await _stream_send(self, event)
     except TimeoutError:
-        if buffer := self.stream_buffers.pop(event.stream_id, None):
-            await buffer.close()
-            self.priority.remove_stream(event.stream_id)
+        await _forget_stream(self, event.stream_id)
         with suppress(ProtocolError):
             self.connection.reset_stream(event.stream_id, ErrorCodes.CANCEL)
         await self._flush()

@@ -7,6 +7,8 @@ import logging
 import time
 from typing import Any
 
+from fastapi import HTTPException
+
 logger = logging.getLogger(__name__)
 
 ACCEPT_LOG_INTERVAL_S = 60.0
@@ -30,11 +32,21 @@ class AcceptErrors:
     def handle(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """See `asyncio.loop.call_exception_handler`."""
         error = context.get("exception")
+        if isinstance(error, HTTPException):
+            # The SDK's own word, which nobody waits for, that a client has left.
+            return
         if not (isinstance(error, OSError) and "accept" in context["message"]):
             # Its message may quote what a caller sent.
-            logger.error("%s: %s", context["message"], type(error).__name__)
+            logger.error("%s: %s", context["message"], ", ".join(_kinds(error)))
             return
         self._num_untold += 1
         if time.monotonic() - self._told_at >= ACCEPT_LOG_INTERVAL_S:
             logger.error("Connections cannot be accepted (%d attempts): %s.", self._num_untold, error.strerror)
             self._told_at, self._num_untold = time.monotonic(), 0
+
+
+def _kinds(error: BaseException | None) -> list[str]:
+    """The kinds of errors that a group of them holds, or of the one."""
+    if isinstance(error, BaseExceptionGroup):
+        return [kind for each in error.exceptions for kind in _kinds(each)]
+    return [type(error).__name__]

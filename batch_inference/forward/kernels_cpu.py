@@ -88,8 +88,8 @@ def _quantised(inputs: torch.Tensor) -> tuple[torch.Tensor, float, int]:
     lowest, highest = min(lowest, 0.0), max(highest, 0.0)
     scale = max(highest - lowest, 1e-12) / _HIGHEST_BYTE
     zero_point = round(-lowest / scale)
-    # The conversion cuts off the fraction; one half more makes it round. To bytes by way of shorts, for torch has vector
-    # instructions for these two steps and not for both at once, which takes three times as long.
+    # The conversion cuts off the fraction; one half more makes it round. To bytes by way of shorts, for torch has
+    # vector instructions for these two steps and not for both at once, which takes twice as long.
     shorts = torch.add(zero_point + 0.5, inputs, alpha=1 / scale).to(torch.int16)
     return shorts.to(torch.uint8), scale, zero_point
 

@@ -11,7 +11,7 @@ import pytest
 from batch_http.hypercorn_mends import mend_hypercorn
 
 
-@pytest.mark.parametrize("version", ["0.18.0", "0.16.1", "1.17.0", "0.170.1"])
+@pytest.mark.parametrize("version", ["0.19.0", "0.16.1", "1.17.0", "0.170.1"])
 def test_another_hypercorn_is_left_as_it_is(
     version: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

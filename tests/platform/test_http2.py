@@ -6,18 +6,23 @@ import asyncio
 import json
 import random
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
+import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
+from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, RemoteSettingsChanged, ResponseReceived, StreamReset, WindowUpdated
 
+from tests.conftest import Server
 from tests.platform.gateway import Gateway, through_gateway
 from tests.platform.running import Instance
 
 ANSWER_TIMEOUT_S = 20.0
+NUM_LEAVING = 3_000
 
 NOWHERE = "/nowhere"
 """A path that is answered, with 404, before anybody asks for the request's body."""
@@ -26,10 +31,12 @@ NOWHERE = "/nowhere"
 class Connection:
     """An HTTP/2 client that decides itself what it sends when. It comes from 127.0.0.1, and so needs no encryption."""
 
-    def __init__(self, instance: Instance, connected: socket.socket) -> None:
+    def __init__(self, instance: Instance | Server, connected: socket.socket) -> None:
         self._authority = urlsplit(instance.url).netloc
         self._socket = connected
-        self.state = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
+        self.state = H2Connection(
+            H2Configuration(client_side=True, header_encoding="utf-8", validate_outbound_headers=False)
+        )
         self._statuses: dict[int, int] = {}
         self._seen: set[type] = set()
         self.state.initiate_connection()
@@ -41,6 +48,9 @@ class Connection:
         """Prepare a request's headers; its body may follow. Answers with the stream's number."""
         stream: int = self.state.get_next_available_stream_id()
         headers = {":method": method, ":path": path, ":scheme": "http", ":authority": self._authority}
+        if method == "CONNECT":
+            # RFC 9113, section 8.5.
+            del headers[":path"], headers[":scheme"]
         self.state.send_headers(stream, list(headers.items()))
         return stream
 
@@ -71,7 +81,7 @@ class Connection:
 
 
 @contextmanager
-def connection(instance: Instance) -> Iterator[Connection]:
+def connection(instance: Instance | Server) -> Iterator[Connection]:
     address = urlsplit(instance.url)
     with socket.create_connection((address.hostname, address.port), timeout=ANSWER_TIMEOUT_S) as connected:
         yield Connection(instance, connected)
@@ -130,3 +140,31 @@ def test_large_bodies_of_many_users(instance: Instance) -> None:
         await asyncio.gather(*(user(gateway) for _ in range(16)))
 
     through_gateway(instance, scenario)
+
+
+def test_thousands_of_callers_who_leave_before_their_answers(server: Server) -> None:
+    # Hypercorn keeps the place of each among the streams, and closes the connection for want of more.
+    with connection(server) as client:
+        for first in range(0, NUM_LEAVING, 20):
+            for number in range(first, first + 20):
+                stream = client.request("POST", "/process-batch")
+                client.state.send_data(stream, b'{"texts": ["bye %d"]}' % number, end_stream=True)
+                client.state.reset_stream(stream, ErrorCodes.CANCEL)
+            client.send()
+            time.sleep(0.002)
+        other = client.request("GET", "/batch-stats")
+        client.state.end_stream(other)
+        client.send()
+        assert client.status(other) == 200
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/caf\u00e9"), ("G\u00c9T", "/_metrics"), ("CONNECT", "")])
+def test_a_request_that_cannot_be_read_does_not_end_the_connection(instance: Instance, method: str, path: str) -> None:
+    with connection(instance) as client:
+        odd = client.request(method, path)
+        client.state.end_stream(odd)
+        other = client.request("GET", "/_metrics")
+        client.state.end_stream(other)
+        client.send()
+        assert client.status(odd) == 400
+        assert client.status(other) == 200

@@ -1,0 +1,99 @@
+"""Requests that are legal and rare, or nearly legal: each gets one answer that fits, and none harms the next."""
+
+from __future__ import annotations
+
+import json
+import socket
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests.conftest import Server
+from tests.http.test_bad_requests import problems_of
+from tests.http.test_hostile_bodies import raw_connection
+
+BODY = json.dumps({"texts": ["I love this!"]}).encode()
+PIECES = 5_000
+
+
+def answer_to(server: Server, sent: bytes) -> tuple[int, bytes]:
+    """Status and content of the first answer on a connection of its own, which the server closes."""
+    with raw_connection(server) as connection:
+        connection.sendall(sent)
+        received = b""
+        while piece := connection.recv(2**16):
+            received += piece
+    head, _, content = received.partition(b"\r\n\r\n")
+    assert b"HTTP/1.1 " not in content, "two answers to one request"
+    return int(head.split()[1]), content
+
+
+def post(target: str, *headers: str, body: bytes = BODY) -> bytes:
+    lines = [f"POST {target} HTTP/1.1", "Host: x", "Connection: close", *headers]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+LENGTH = f"Content-Length: {len(BODY)}"
+
+
+def test_a_whole_url_as_target(server: Server) -> None:
+    status, content = answer_to(server, post(f"{server.url}/process-batch", LENGTH))
+    assert status == 200
+    assert json.loads(content)["results"][0]["sentiment"] == "POSITIVE"
+
+
+def test_a_line_end_after_the_last_request(server: Server) -> None:
+    status, content = answer_to(server, post("/process-batch", LENGTH) + b"\r\n")
+    assert status == 200
+    assert json.loads(content)["total_texts"] == 1
+
+
+def test_two_lengths_for_one_body(server: Server) -> None:
+    chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
+    status, _ = answer_to(server, post("/process-batch", LENGTH, "Transfer-Encoding: chunked", body=chunked))
+    assert status == 400
+
+
+def test_a_body_in_pieces_of_a_byte(server: Server, client: httpx.Client) -> None:
+    pieces = b"1\r\n \r\n" * PIECES + b"0\r\n\r\n"
+    status, content = answer_to(server, post("/process-batch", "Transfer-Encoding: chunked", body=pieces))
+    assert status == 400
+    assert b"too many pieces" in content
+    assert client.post("/process-batch", content=BODY).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b'{"texts": ["I love this!"], "texts": ["I hate this!"]}', "texts"),
+        (b'{"texts": ["fine"], "max_length": 64, "batch_size": 2, "max_length": 128}', "max_length"),
+    ],
+)
+def test_a_field_that_is_given_twice(client: httpx.Client, body: bytes, field: str) -> None:
+    response = client.post("/process-batch", content=body)
+    assert response.status_code == 400
+    [problem] = problems_of(response)
+    assert f"{field} is given twice" in problem["msg"]
+
+
+def test_what_looks_like_a_field_given_twice(client: httpx.Client) -> None:
+    texts = ['{"a": 1, "a": 2}', '"texts": "texts":']
+    response = client.post("/process-batch", json={"texts": texts})
+    assert [result["text"] for result in response.json()["results"]] == texts
+
+
+@pytest.mark.parametrize("path", ["/_procs", "/_slurp", "/_connectivity", "/_env_sig", "/_nothing"])
+def test_what_the_sdk_has_for_the_platform_is_not_to_be_had_in_dev_mode(client: httpx.Client, path: str) -> None:
+    for response in (client.get(path), client.post(path, json={"path": "/etc/passwd", "url": "http://127.0.0.1"})):
+        assert response.status_code == 404
+
+
+def test_a_web_socket(server: Server, client: httpx.Client) -> None:
+    headers = ["Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="]
+    lines = ["GET /process-batch HTTP/1.1", "Host: x", "Connection: Upgrade", *headers, "", ""]
+    address = urlsplit(server.url)
+    with socket.create_connection((address.hostname, address.port), timeout=60) as connection:
+        connection.sendall("\r\n".join(lines).encode())
+        assert connection.recv(2**16).startswith(b"HTTP/1.1 404")
+    assert client.get("/batch-stats").status_code == 200
