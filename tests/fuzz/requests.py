@@ -9,9 +9,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from bench.texts import OWN_LONG_TEXTS, OWN_SHORT_TEXTS, read_labelled
-from schemas import BatchRequest, SingleRequest
+from schemas import BatchRequest, RequestBody, SingleRequest, TextClassificationRequest
 
-BATCH_PATHS = ("/process-batch", "/process-batch-stream")
 METHODS = ("POST", "GET", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
 
 
@@ -55,12 +54,47 @@ any_json = st.recursive(
     lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=12), inner, max_size=5),
     max_leaves=12,
 )
-options = {"max_length": st.integers(50, 1024), "return_all_scores": st.booleans()}
+bad_texts = st.sampled_from(["", " \n", "\0", "half \ud83d", "x" * 10_001, 7, None, ["text"]])
+"""What no text may be, and a request of several texts may have reported."""
+
+options = {
+    "max_length": st.integers(50, 1024),
+    "return_all_scores": st.booleans(),
+    "on_invalid_text": st.sampled_from(["reject", "report"]),
+    "on_long_text": st.sampled_from(["truncate", "window", "reject"]),
+}
 valid_singles = st.fixed_dictionaries({"text": texts}, optional=options)
-valid_batches = st.fixed_dictionaries(
-    {"texts": st.one_of(st.lists(texts, min_size=1, max_size=6), st.integers(1, 100).map(lambda n: ["ok"] * n))},
-    optional=options | {"batch_size": st.integers(1, 32)},
+several_texts = st.one_of(st.lists(texts, min_size=1, max_size=6), st.integers(1, 100).map(lambda n: ["ok"] * n))
+batches = st.fixed_dictionaries({"texts": several_texts}, optional=options | {"batch_size": st.integers(1, 32)})
+parameters = st.fixed_dictionaries(
+    {}, optional={"top_k": st.integers(1, 5), "function_to_apply": st.sampled_from(["softmax", "none", None])}
 )
+valid_inputs = st.fixed_dictionaries(
+    {"inputs": st.one_of(texts, several_texts)}, optional={"parameters": st.one_of(st.none(), parameters)}
+)
+
+
+@st.composite
+def valid_batches(draw: st.DrawFn) -> dict[str, Any]:
+    """A batch that keeps every rule, or has its bad texts reported."""
+    body = draw(batches)
+    if body.get("on_invalid_text") == "report" and draw(st.booleans()):
+        places = st.integers(0, len(body["texts"]) - 1)
+        return body | {"texts": _replaced(body["texts"], draw(st.dictionaries(places, bad_texts, max_size=3)))}
+    return body
+
+
+def _replaced(values: list[Any], others: dict[int, Any]) -> list[Any]:
+    return [others.get(index, value) for index, value in enumerate(values)]
+
+
+BODIES: dict[str, tuple[st.SearchStrategy[dict[str, Any]], type[RequestBody]]] = {
+    "/process-batch": (valid_batches(), BatchRequest),
+    "/process-batch-stream": (valid_batches(), BatchRequest),
+    "/analyze-single": (valid_singles, SingleRequest),
+    "/text-classification": (valid_inputs, TextClassificationRequest),
+}
+"""What each endpoint takes."""
 
 
 @st.composite
@@ -90,12 +124,13 @@ def _damaged(draw: st.DrawFn, valid: st.SearchStrategy[dict[str, Any]]) -> bytes
 @st.composite
 def requests(draw: st.DrawFn) -> Request:
     """Any request to any endpoint, or to nearly one."""
-    path = draw(st.sampled_from([*BATCH_PATHS, "/analyze-single"]))
-    valid, model = (valid_batches, BatchRequest) if path in BATCH_PATHS else (valid_singles, SingleRequest)
+    path = draw(st.sampled_from(sorted(BODIES)))
+    valid, model = BODIES[path]
     match draw(st.sampled_from(["valid", "valid", "changed", "changed", "any", "damaged", "elsewhere"])):
         case "valid":
             decoded = draw(valid)
-            return Request("POST", path, _dumped(decoded), decoded, is_valid=True)
+            may_be_too_long = decoded.get("on_long_text") == "reject" and decoded.get("on_invalid_text") != "report"
+            return Request("POST", path, _dumped(decoded), decoded, is_valid=None if may_be_too_long else True)
         case "changed":
             decoded = draw(_changed(valid, sorted(model.model_fields)))
             return Request("POST", path, _dumped(decoded), decoded)
