@@ -1,0 +1,256 @@
+"""What the service does under ten times the load it can take, and what one greedy client costs the others.
+
+$ python -m bench.overload                     # two minutes of overload, four in all, with the bundled model
+$ python -m bench.overload --seconds 20        # to see that it works; no figures to quote
+
+The load is open: requests of 100 texts are sent at fixed times, however many are unanswered. Its generator shares the
+machine with the service, so what is offered beyond the service's best costs both. Every text is sent once only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import psutil  # type: ignore[import-untyped]
+
+from bench.checkpoints import checkpoint
+from bench.machine import describe_machine
+from bench.processes import MIB, end_tree
+from bench.servers import SERVERS
+from bench.start_up import free_ports
+from bench.texts import OWN_SHORT_TEXTS, read_labelled
+from bench.tuning import Tuning
+
+TEXTS_PER_REQUEST = 100
+CLOSED_CLIENTS = 8
+LONE_TEXTS = 20
+LONE_PAUSE_S = 0.25
+LONG_TEXT = "so good " * 1_200
+"""More tokens than the model's window has."""
+START_S = 300.0
+
+
+def numbered_texts() -> Iterator[str]:
+    """The repository's short texts over and over, each with a number that makes it another text."""
+    texts = [labelled.text for labelled in read_labelled(OWN_SHORT_TEXTS)]
+    return (f"{text} {number}" for number, text in enumerate(itertools.cycle(texts)))
+
+
+@dataclass
+class Outcomes:
+    """What became of the requests of a phase; seconds from sending to the answer's end."""
+
+    admitted_s: list[float] = field(default_factory=list)
+    refused_s: list[float] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+
+
+class Service:
+    """The service that is measured, and what is asked of it."""
+
+    def __init__(self, session: aiohttp.ClientSession, pid: int) -> None:
+        self._session = session
+        self._process = psutil.Process(pid)
+        self._texts = numbered_texts()
+
+    def resident_mib(self) -> float:
+        """Memory of the service's process."""
+        return float(self._process.memory_info().rss) / MIB
+
+    async def stats(self) -> dict[str, Any]:
+        """Its answer to `/batch-stats`."""
+        async with self._session.get("/batch-stats") as response:
+            answer: dict[str, Any] = await response.json()
+            return answer
+
+    async def batch(self, texts: list[str], outcomes: Outcomes) -> dict[str, Any]:
+        """Send one request of several texts, and note what becomes of it."""
+        sent_at = time.perf_counter()
+        try:
+            async with self._session.post("/process-batch", json={"texts": texts}) as response:
+                content = await response.read()
+                took_s = time.perf_counter() - sent_at
+                answer: dict[str, Any] = json.loads(content)
+                if response.status == 200 and len(answer["results"]) == len(texts):
+                    outcomes.admitted_s.append(took_s)
+                elif response.status == 429 and int(response.headers["Retry-After"]) >= 1:
+                    outcomes.refused_s.append(took_s)
+                else:
+                    outcomes.others.append(f"{response.status}: {content[:200]!r}")
+                return answer
+        except (aiohttp.ClientError, KeyError, ValueError) as error:
+            outcomes.others.append(repr(error))
+            return {}
+
+    async def next_batch(self, outcomes: Outcomes) -> None:
+        """Send texts that were never sent before."""
+        await self.batch(list(itertools.islice(self._texts, TEXTS_PER_REQUEST)), outcomes)
+
+    async def lone_texts(self, count: int = LONE_TEXTS) -> list[float]:
+        """Seconds that single texts take, one after the other."""
+        took_s = []
+        for text in itertools.islice(self._texts, count):
+            sent_at = time.perf_counter()
+            async with self._session.post("/analyze-single", json={"text": text}) as response:
+                response.raise_for_status()
+                await response.read()
+            took_s.append(time.perf_counter() - sent_at)
+            await asyncio.sleep(LONE_PAUSE_S)
+        return took_s
+
+
+async def best_rate(service: Service, seconds: float) -> float:
+    """Texts/s with as many clients as keep the service busy, each waiting for its answer."""
+    outcomes, started_at = Outcomes(), time.perf_counter()
+
+    async def client() -> None:
+        while time.perf_counter() < started_at + seconds:
+            await service.next_batch(outcomes)
+
+    await asyncio.gather(*(client() for _ in range(CLOSED_CLIENTS)))
+    if outcomes.refused_s or outcomes.others:
+        raise RuntimeError(f"not all was answered: {len(outcomes.refused_s)} refused, {outcomes.others[:3]}")
+    return len(outcomes.admitted_s) * TEXTS_PER_REQUEST / (time.perf_counter() - started_at)
+
+
+async def overload(service: Service, best: float, times: float, seconds: float) -> dict[str, float]:
+    """Offer `times` as many texts as the service can take, and see what it does."""
+    before_s = statistics.median(await service.lone_texts())
+    resident_before, resident = service.resident_mib(), [service.resident_mib()]
+    processed = (await service.stats())["total_texts_processed"]
+    outcomes = Outcomes()
+    pause_s = TEXTS_PER_REQUEST / (best * times)
+    started_at = time.perf_counter()
+    calls = []
+    for number in range(round(seconds / pause_s)):
+        await asyncio.sleep(started_at + number * pause_s - time.perf_counter())
+        calls.append(asyncio.create_task(service.next_batch(outcomes)))
+        if number % 20 == 0:
+            resident.append(service.resident_mib())
+    offered_s = time.perf_counter() - started_at
+    processed_meanwhile = (await service.stats())["total_texts_processed"] - processed
+    throughput = processed_meanwhile / (time.perf_counter() - started_at)
+    await asyncio.sleep(1)
+    after_1_s = statistics.median(await service.lone_texts(8))
+    await asyncio.gather(*calls)
+    drained_s = time.perf_counter() - started_at - offered_s
+    after_all_s = statistics.median(await service.lone_texts())
+    return {
+        "requests": len(calls),
+        "offered, times the best": len(calls) * TEXTS_PER_REQUEST / offered_s / best,
+        "answered with 200": len(outcomes.admitted_s),
+        "refused with 429 and Retry-After": len(outcomes.refused_s),
+        "anything else": len(outcomes.others),
+        "refusal: median, ms": statistics.median(outcomes.refused_s or [0]) * 1e3,
+        "refusal: 95th percentile, ms": _percentile(outcomes.refused_s, 95) * 1e3,
+        "texts/s over the best": throughput / best,
+        "resident memory: before, MiB": resident_before,
+        "resident memory: most, MiB": max(resident),
+        "lone text before, ms": before_s * 1e3,
+        "lone text from 1 s after the load's end, ms": after_1_s * 1e3,
+        "last admitted request answered after the load's end, s": drained_s,
+        "lone text after that, ms": after_all_s * 1e3,
+    }
+
+
+async def fairness(service: Service, seconds: float) -> dict[str, float]:
+    """Single texts beside one client that has four requests of 100 long texts in flight at all times."""
+    outcomes, long_texts = Outcomes(), [LONG_TEXT + str(number) for number in range(TEXTS_PER_REQUEST)]
+    # The first request for the model to be warm at this size.
+    await service.batch(long_texts, outcomes)
+    answer = await service.batch([f"{number} {text}" for number, text in enumerate(long_texts)], outcomes)
+    pass_s = answer["performance_metrics"]["inference_time"] / answer["batch_info"]["actual_batches_used"]
+    own_s = statistics.median(await service.lone_texts())
+    ends_at = time.perf_counter() + seconds
+
+    async def greedy(name: int) -> None:
+        for number in itertools.count():
+            if time.perf_counter() > ends_at:
+                return
+            await service.batch([f"{name} {number} {text}" for text in long_texts], outcomes)
+
+    clients = [asyncio.create_task(greedy(name)) for name in range(4)]
+    await asyncio.sleep(2)
+    beside_s = []
+    while time.perf_counter() < ends_at:
+        beside_s += await service.lone_texts(5)
+    await asyncio.gather(*clients)
+    allowed_s = 3 * pass_s + own_s
+    return {
+        "a pass of long texts, ms": pass_s * 1e3,
+        "lone text alone, ms": own_s * 1e3,
+        "lone texts beside the greedy client": len(beside_s),
+        "their median, ms": statistics.median(beside_s) * 1e3,
+        "their 95th percentile, ms": _percentile(beside_s, 95) * 1e3,
+        "their longest, ms": max(beside_s) * 1e3,
+        "allowed: three passes and its own, ms": allowed_s * 1e3,
+        "share within that": sum(took_s <= allowed_s for took_s in beside_s) / len(beside_s),
+    }
+
+
+def _percentile(values: list[float], percent: int) -> float:
+    return statistics.quantiles(values, n=100)[percent - 1] if len(values) > 1 else max(values, default=0)
+
+
+async def measure(url: str, pid: int, times: float, seconds: float) -> dict[str, dict[str, float]]:
+    """All phases."""
+    connector = aiohttp.TCPConnector(limit=0)
+    timeout = aiohttp.ClientTimeout(total=None)
+    async with aiohttp.ClientSession(url, connector=connector, timeout=timeout) as session:
+        service = Service(session, pid)
+        await _until_ready(service)
+        await best_rate(service, min(seconds, 5))
+        best = await best_rate(service, min(seconds, 20))
+        under_overload = await overload(service, best, times, seconds)
+        return {
+            "overload": {"best, texts/s": best} | under_overload,
+            "fairness": await fairness(service, seconds / 2),
+        }
+
+
+async def _until_ready(service: Service) -> None:
+    gives_up_at = time.monotonic() + START_S
+    while time.monotonic() < gives_up_at:
+        with suppress(aiohttp.ClientError):
+            await service.stats()
+            return
+        await asyncio.sleep(0.2)
+    raise RuntimeError(f"the service did not answer within {START_S:.0f} s")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=120, help="of overload (default 120)")
+    parser.add_argument("--times", type=float, default=10, help="texts offered over the service's best (default 10)")
+    parser.add_argument("--threads", type=int, default=psutil.cpu_count(logical=False), help="torch's threads")
+    args = parser.parse_args()
+    port, _ = free_ports()
+    with tempfile.TemporaryDirectory() as folder:
+        server = SERVERS["service"].start(checkpoint("bundled"), port, args.threads, Tuning(), Path(folder) / "log")
+        try:
+            measured = asyncio.run(measure(f"http://127.0.0.1:{port}", server.pid, args.times, args.seconds))
+        finally:
+            end_tree(server)
+    for name, value in describe_machine(args.threads).items():
+        print(f"{name}: {value}")
+    for phase, figures in measured.items():
+        print(f"\n| {phase} | |\n|---|---|")
+        for name, figure in figures.items():
+            print(f"| {name} | {figure:,.2f} |".replace(".00 |", " |"))
+    print(json.dumps(measured))
+
+
+if __name__ == "__main__":
+    main()
