@@ -11,7 +11,6 @@ import http.client
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -22,8 +21,7 @@ from pathlib import Path
 
 import httpx
 
-from bench.processes import end_tree
-from bench.start_up import free_ports
+from bench.processes import end_tree, free_port, service_command
 
 ROOT = Path(__file__).resolve().parent.parent
 PAUSE_S, IDLE_S, LOAD_S, NUM_CLIENTS, START_S = 0.05, 2.0, 15.0, 24, 300.0
@@ -63,13 +61,11 @@ class Prober:
 
 def measure(root: Path) -> dict[str, float]:
     """The longest gaps of the chute in `root`, with the bundled model, in seconds by phase."""
-    port, logging_port = free_ports()
-    command = [sys.executable, "-m", "chutes.cli", "run", "batch_processor:chute", "--dev", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--logging-port", str(logging_port)]
+    port = free_port()
     environment = os.environ | {"CHUTES_EXECUTION_CONTEXT": "REMOTE", "BATCH_PROCESSOR_MODEL": "bundled"}
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, cwd=root, env=environment, stdout=log, stderr=log)
-        prober = Prober(logging_port)
+        process = subprocess.Popen(service_command(port), cwd=root, env=environment, stdout=log, stderr=log)
+        prober = Prober(port + 1)
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=300) as client:
                 _wait(client)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.processes import PeakMemory, cpu_s, end_tree, freeze, rss_mib, thaw
+from bench.processes import PeakMemory, cpu_s, end_tree, free_port, freeze, rss_mib, thaw
 from bench.quiet import busy_s
 from bench.servers import PEERS, SERVERS, VENVS, Server
 from bench.tuning import Tuning
@@ -185,7 +184,7 @@ class HttpArm(Arm):
 
     def __init__(self, server: Server, checkpoint: Path, threads: int, tuning: Tuning, log: Path) -> None:
         self._server = server
-        self._settings = (checkpoint, _free_port(), threads, tuning)
+        self._settings = (checkpoint, free_port(), threads, tuning)
         self._url = f"http://127.0.0.1:{self._settings[1]}"
         super().__init__(server.name, log)
 
@@ -232,16 +231,3 @@ def _own_cpu_s() -> float:
     """CPU seconds of this process and of the load generators that have ended."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
-
-
-def _free_port() -> int:
-    """A port that is free now, as the one after it is."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return port

@@ -27,9 +27,8 @@ import psutil  # type: ignore[import-untyped]
 
 from bench.checkpoints import checkpoint
 from bench.machine import describe_machine
-from bench.processes import MIB, end_tree
+from bench.processes import MIB, end_tree, free_port
 from bench.servers import SERVERS
-from bench.start_up import free_ports
 from bench.texts import OWN_SHORT_TEXTS, read_labelled
 from bench.tuning import Tuning
 
@@ -236,7 +235,7 @@ def main() -> None:
     parser.add_argument("--times", type=float, default=10, help="texts offered over the service's best (default 10)")
     parser.add_argument("--threads", type=int, default=psutil.cpu_count(logical=False), help="torch's threads")
     args = parser.parse_args()
-    port, _ = free_ports()
+    port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         server = SERVERS["service"].start(checkpoint("bundled"), port, args.threads, Tuning(), Path(folder) / "log")
         try:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.processes import service_command
 from bench.tuning import Tuning
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -89,10 +89,7 @@ class Server:
 
 
 def _service_command(checkpoint: Path, port: int, tuning: Tuning) -> list[str]:
-    chutes = str(Path(sys.executable).with_name("chutes"))
-    command = [chutes, "run", "batch_processor:chute", "--dev", "--host", "127.0.0.1"]
-    # The SDK's log server, which nobody asks here, takes the next port.
-    return [*command, "--port", str(port), "--logging-port", str(port + 1)]
+    return service_command(port)
 
 
 def _service_body(texts: list[str]) -> tuple[str, Any]:

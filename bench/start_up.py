@@ -12,13 +12,12 @@ import os
 import socket
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.processes import cpu_s, end_tree
+from bench.processes import cpu_s, end_tree, free_port, service_command
 
 ROOT = Path(__file__).resolve().parent.parent
 TIMEOUT_S = 600.0
@@ -39,9 +38,7 @@ def measure_start(with_bytecode: bool) -> Start:
     Raises:
         RuntimeError: it ended, or did not serve in time.
     """
-    port, logging_port = free_ports()
-    command = [sys.executable, "-m", "chutes.cli", "run", "batch_processor:chute", "--dev", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--logging-port", str(logging_port)]
+    port = free_port()
     environment = os.environ | {"CHUTES_EXECUTION_CONTEXT": "REMOTE", "BATCH_PROCESSOR_MODEL": "bundled"}
     with tempfile.TemporaryDirectory() as empty:
         if not with_bytecode:
@@ -49,7 +46,7 @@ def measure_start(with_bytecode: bool) -> Start:
             environment |= {"PYTHONPYCACHEPREFIX": empty, "PYTHONDONTWRITEBYTECODE": "1"}
         began = time.monotonic()
         process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            service_command(port), cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         try:
             while time.monotonic() < began + TIMEOUT_S:
@@ -62,14 +59,6 @@ def measure_start(with_bytecode: bool) -> Start:
             raise RuntimeError(f"the chute did not serve within {TIMEOUT_S:.0f} s")
         finally:
             end_tree(process)
-
-
-def free_ports() -> tuple[int, int]:
-    """Two ports of the loopback interface that nobody listens on."""
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        return first.getsockname()[1], second.getsockname()[1]
 
 
 def main() -> None:
