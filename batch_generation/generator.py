@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,8 +29,8 @@ from batch_inference.errors import (
     EngineStoppedError,
     ForwardPassError,
     ModelLoadError,
-    QueueFullError,
 )
+from batch_inference.queue_limit import QueueLimit
 
 logger = logging.getLogger(__name__)
 
@@ -80,15 +79,13 @@ class Generator:
         self.device = str(model.device)
         self.precision = str(model.dtype).removeprefix("torch.")
         self.max_tokens = min(model.config.max_position_embeddings, settings.cache_tokens // 2)
-        self._max_queued_tokens = settings.max_queued_tokens
         self._on_device_lost = on_device_lost
         self._end_tokens = _end_tokens(model, tokenizer)
         self._manager = _start_manager(model, settings, self._end_tokens)
         self._lock = threading.Lock()
         self._numbers = itertools.count()
         self._prompts: dict[str, _Prompt] = {}
-        self._admitted_tokens = 0
-        self._is_admitting = True
+        self._limit = QueueLimit(settings.max_queued_tokens, self.stats.seconds_for)
         self._is_closing = threading.Event()
         self._deliverer = threading.Thread(target=self._deliver, name="batch-generation", daemon=True)
         self._deliverer.start()
@@ -119,9 +116,11 @@ class Generator:
             ForwardPassError, DeviceLostError: while iterating.
             concurrent.futures.CancelledError: while iterating, after `Completions.cancel`.
         """
+        self._limit.check_open()
+        # Completions count as long as they may become.
         num_tokens = sum(map(len, prompts)) + len(prompts) * max_new_tokens
         arrived_at = time.perf_counter()
-        with self._admitted(num_tokens), self.stats.request_in_flight():
+        with self._limit.place(num_tokens), self.stats.request_in_flight():
             completions = Completions(len(prompts))
             names = [f"{next(self._numbers)}" for _ in prompts]
             completions.on_cancel(lambda: self._cancel(names))
@@ -143,7 +142,7 @@ class Generator:
     @property
     def is_ready(self) -> bool:
         """Whether a request would be admitted if there was room."""
-        return self._is_admitting
+        return self._limit.is_open
 
     def memory_gib(self) -> float | None:
         """GiB of device memory that tensors hold now; None on a CPU."""
@@ -155,7 +154,7 @@ class Generator:
 
     def stop_admitting(self) -> None:
         """Refuse new requests from now on; those admitted are answered."""
-        self._is_admitting = False
+        self._limit.close()
 
     def close(self) -> None:
         """Take no more requests, finish those at work, and end the threads. A process with an open one does not end."""
@@ -225,31 +224,6 @@ class Generator:
         for prompt in prompts:
             prompt.completions.fail(error)
         self._on_device_lost()
-
-    @contextmanager
-    def _admitted(self, num_tokens: int) -> Iterator[None]:
-        """Hold a request's place among the tokens at work. Its completions count as long as they may become."""
-        if not self._is_admitting:
-            raise EngineStoppedError("the service is shutting down; send the request to another instance")
-        with self._lock:
-            # A request larger than the whole queue is still served when it has the queue to itself.
-            if self._admitted_tokens and self._admitted_tokens + num_tokens > self._max_queued_tokens:
-                raise self._queue_full(num_tokens)
-            self._admitted_tokens += num_tokens
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._admitted_tokens -= num_tokens
-
-    def _queue_full(self, num_tokens: int) -> QueueFullError:
-        in_the_way = min(self._admitted_tokens, self._admitted_tokens + num_tokens - self._max_queued_tokens)
-        retry_after_s = max(1, math.ceil(self.stats.seconds_for(in_the_way)))
-        return QueueFullError(
-            f"the queue is full: this request may take {num_tokens} tokens, {self._admitted_tokens} of "
-            f"{self._max_queued_tokens} are taken; try again in {retry_after_s} s",
-            retry_after_s,
-        )
 
 
 def _load(settings: GeneratorSettings) -> tuple[Any, Any]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -17,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batch_inference.answer_cache import AnswerCache, Outputs, Place, fill_in
-from batch_inference.errors import EngineStoppedError, QueueFullError
+from batch_inference.errors import EngineStoppedError
 from batch_inference.heads import Head
 from batch_inference.model import SentimentModel
 from batch_inference.planner import PassCost
+from batch_inference.queue_limit import QueueLimit
 from batch_inference.scheduler import PassUsage, Scheduler, TextGroup
 from batch_inference.settings import Settings
 from batch_inference.stats import Stats
@@ -181,10 +180,7 @@ class Engine:
         self.stats = Stats()
         self._window_stride = settings.window_stride
         self._cache = AnswerCache(settings.answer_cache_mib * MIB)
-        self._max_queued_tokens = settings.max_queued_tokens
-        self._admitted_tokens = 0
-        self._is_admitting = True
-        self._lock = threading.Lock()
+        self._limit = QueueLimit(settings.max_queued_tokens, self.stats.seconds_for)
         self._on_device_lost = on_device_lost
         self._scheduler = Scheduler(model, cost, self.stats.count_pass, self._lose_device, model.max_in_flight)
 
@@ -300,7 +296,7 @@ class Engine:
     @property
     def is_ready(self) -> bool:
         """Whether a request would be admitted if the queue had room."""
-        return self._is_admitting
+        return self._limit.is_open
 
     def _lose_device(self) -> None:
         self.stop_admitting()
@@ -308,7 +304,7 @@ class Engine:
 
     def stop_admitting(self) -> None:
         """Refuse new requests from now on; those admitted are answered."""
-        self._is_admitting = False
+        self._limit.close()
 
     def close(self) -> None:
         """Take no more requests, finish what is queued, stop the worker."""
@@ -318,32 +314,11 @@ class Engine:
     @contextmanager
     def _admitted(self, texts: Sequence[str], max_length: int, in_windows: bool) -> Iterator[EncodedTexts]:
         """Encode a request and hold its place among the queued tokens until it has been answered."""
-        if not self._is_admitting:
-            raise EngineStoppedError("the service is shutting down; send the request to another instance")
+        self._limit.check_open()
         stride = self._window_stride if in_windows else None
         encoded = self.model.tokenizer.encode(texts, self.effective_max_length(max_length), stride)
-        num_tokens = encoded.rows.num_tokens
-        with self._lock:
-            # A request larger than the whole queue is still served when it has the queue to itself.
-            if self._admitted_tokens and self._admitted_tokens + num_tokens > self._max_queued_tokens:
-                raise self._queue_full(num_tokens)
-            self._admitted_tokens += num_tokens
-        try:
-            with self.stats.request_in_flight():
-                yield encoded
-        finally:
-            with self._lock:
-                self._admitted_tokens -= num_tokens
-
-    def _queue_full(self, num_tokens: int) -> QueueFullError:
-        """The refusal of a request of so many tokens; a place is likely once those in its way have been run."""
-        in_the_way = min(self._admitted_tokens, self._admitted_tokens + num_tokens - self._max_queued_tokens)
-        retry_after_s = max(1, math.ceil(self.stats.seconds_for(in_the_way)))
-        return QueueFullError(
-            f"the queue is full: this request has {num_tokens} tokens, {self._admitted_tokens} of "
-            f"{self._max_queued_tokens} are taken; try again in {retry_after_s} s",
-            retry_after_s,
-        )
+        with self._limit.place(encoded.rows.num_tokens), self.stats.request_in_flight():
+            yield encoded
 
     def _count(self, encoded: EncodedTexts, first: TextGroup, arrived_at: float) -> None:
         num_truncated = int(np.count_nonzero(encoded.num_dropped))

@@ -2,8 +2,9 @@
 
     python client/tests/measure_throughput.py --url http://127.0.0.1:8000 --texts 5000 --rounds 3
 
-Both send texts in requests of 100, in turn; real ones, repeated with their number, so that no cache knows them. The load generator is given several numbers of connections and its best in a round counts; the client finds its own.
-Rates are medians over the rounds, and so is the ratio, for a machine is not equally fast in all of them.
+Both send texts in requests of 100, in turn; real ones, repeated with their number, so that no cache knows them. The
+load generator is given several numbers of connections and its best in a round counts; the client finds its own. Rates
+are medians over the rounds, and so is the ratio, for a machine is not equally fast in all of them.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ def test_windows_count_when_a_request_is_admitted(engine: Engine, monkeypatch: p
     submit = engine._scheduler.submit
 
     def noting(groups: list[object]) -> None:
-        admitted.append(engine._admitted_tokens)
+        admitted.append(engine._limit.num_tokens)
         submit(groups)  # type: ignore[arg-type]
 
     monkeypatch.setattr(engine._scheduler, "submit", noting)
