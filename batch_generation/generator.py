@@ -24,6 +24,7 @@ from batch_generation.prompts import PromptTokenizer
 from batch_generation.sampling import Sampling, seeded_sampling
 from batch_generation.settings import GeneratorSettings
 from batch_generation.stats import GenerationStats
+from batch_inference.device import pick_device
 from batch_inference.errors import (
     DeviceLostError,
     EngineStoppedError,
@@ -227,9 +228,7 @@ class Generator:
 
 
 def _load(settings: GeneratorSettings) -> tuple[Any, Any]:
-    if settings.device == "cuda" and not torch.cuda.is_available():
-        raise ModelLoadError("BATCH_GENERATOR_DEVICE='cuda', but there is no usable GPU here. Use 'auto' or 'cpu'.")
-    device = "cpu" if settings.device == "cpu" or not torch.cuda.is_available() else "cuda:0"
+    device = pick_device(settings)
     precision = settings.precision
     if precision == "auto":
         precision = "float32" if device == "cpu" else "bfloat16"
@@ -251,7 +250,7 @@ def _load(settings: GeneratorSettings) -> tuple[Any, Any]:
     except (OSError, ValueError, ImportError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelLoadError(
-            f"BATCH_GENERATOR_MODEL={settings.model!r} cannot be loaded: {reason} "
+            f"{settings.variable('model')}={settings.model!r} cannot be loaded: {reason} "
             "Use a hub id or a folder with a checkpoint of a causal language model."
         ) from error
     return model.eval(), tokenizer

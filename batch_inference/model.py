@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoTokenizer
 
+from batch_inference.device import pick_device
 from batch_inference.errors import DeviceLostError, DeviceOutOfMemoryError, ForwardPassError, ModelLoadError
 from batch_inference.forward.kernels_cpu import CpuKernels, can_run
 from batch_inference.forward.kernels_cuda import CudaKernels
@@ -107,7 +108,7 @@ class SentimentModel:
             ModelLoadError: the checkpoint is missing, unusable, or needs a device that is not there.
         """
         head = head or SentimentHead()
-        device = _pick_device(settings)
+        device = pick_device(settings)
         precision = settings.precision
         if precision == "auto":
             precision = "float32" if device == "cpu" else "float16"
@@ -311,13 +312,6 @@ def _why_not_packed(head: Head, model: Any, device: str, precision: str) -> str 
 def _let_go_of_tensors(error: Exception) -> None:
     """What a failed pass computed lives on in the frames that its error remembers, in the way of the next pass."""
     traceback.clear_frames(error.__traceback__)
-
-
-def _pick_device(settings: Settings) -> str:
-    if settings.device == "cuda" and not torch.cuda.is_available():
-        variable = settings.variable("device")
-        raise ModelLoadError(f"{variable}='cuda', but there is no usable GPU here. Use 'auto' or 'cpu'.")
-    return "cpu" if settings.device == "cpu" or not torch.cuda.is_available() else "cuda:0"
 
 
 def _max_tokens(config: Any) -> int:
