@@ -466,7 +466,7 @@ _EXPECTED = {
 
 def _problem(model: type[RequestBody], detail: ErrorDetails) -> Problem:
     loc = list(detail["loc"])
-    name = _shown("".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).removeprefix("."))
+    name = shown("".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).removeprefix("."))
     if detail["type"] == "missing":
         msg = f"{name} is required; send a body such as {model.example}"
     else:
@@ -480,7 +480,7 @@ def _problem_of(detail: ErrorDetails) -> str:
     if kind in _TEXT_PROBLEMS:
         return detail["msg"]
     if kind == "literal_error":
-        found = f"{_shown(value)!r}" if isinstance(value, str) else _json_type(value)
+        found = f"{shown(value)!r}" if isinstance(value, str) else _json_type(value)
         return f"must be {context['expected']}, but is {found}"
     if kind in _MEND:
         return _MEND[kind].format_map(context)
@@ -488,12 +488,12 @@ def _problem_of(detail: ErrorDetails) -> str:
 
 
 def _unknown_field(name: str, model: type[RequestBody]) -> Problem:
-    shown = _shown(name)
-    msg = f"{shown} is not a known field; remove it or use one of {', '.join(sorted(model.model_fields))}"
-    return Problem(loc=[shown], msg=msg, type="unknown_field")
+    field = shown(name)
+    msg = f"{field} is not a known field; remove it or use one of {', '.join(sorted(model.model_fields))}"
+    return Problem(loc=[field], msg=msg, type="unknown_field")
 
 
-def _shown(words: str) -> str:
+def shown(words: str) -> str:
     """What a caller wrote, fit to be told: cut short, and what UTF-8 cannot carry escaped."""
     return words[:80].encode("utf-8", "backslashreplace").decode()
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from starlette.types import Receive, Scope
 
 from batch_http.refusals import INVALID_REQUEST, Refused
+from schemas import shown
 
 MAX_JSON_BYTES = 16 * 2**20
 """100 texts of 10,000 characters outside the basic plane, escaped, are 12 MB."""
@@ -194,7 +195,7 @@ def _repeated_field(body: bytes) -> str | None:
     try:
         json.loads(body, object_pairs_hook=_without_repetition)
     except _RepeatedFieldError as error:
-        return str(error)[:80].encode("utf-8", "backslashreplace").decode()
+        return shown(str(error))
     except (ValueError, RecursionError):
         pass
     return None
