@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import pytest
 
 from batch_inference.engine import Engine
 from batch_inference.settings import load_settings
+from bench.processes import free_port
 from bench.texts import OWN_LONG_TEXTS, OWN_SHORT_TEXTS, read_labelled, varied_texts
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,13 +49,10 @@ def running_server(
 
     It writes to the file `log`, or to the descriptor `output` if there is one.
     """
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        port, logging_port = first.getsockname()[1], second.getsockname()[1]
+    port = free_port()
     chutes = str(Path(sys.executable).with_name("chutes"))
     command = [chutes, "run", chute, "--dev", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--logging-port", str(logging_port)]
+    command += ["--port", str(port), "--logging-port", str(port + 1)]
     environment = {
         **os.environ,
         "CHUTES_EXECUTION_CONTEXT": "REMOTE",

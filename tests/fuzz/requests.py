@@ -80,12 +80,9 @@ def valid_batches(draw: st.DrawFn) -> dict[str, Any]:
     body = draw(batches)
     if body.get("on_invalid_text") == "report" and draw(st.booleans()):
         places = st.integers(0, len(body["texts"]) - 1)
-        return body | {"texts": _replaced(body["texts"], draw(st.dictionaries(places, bad_texts, max_size=3)))}
+        bad = draw(st.dictionaries(places, bad_texts, max_size=3))
+        body["texts"] = [bad.get(index, text) for index, text in enumerate(body["texts"])]
     return body
-
-
-def _replaced(values: list[Any], others: dict[int, Any]) -> list[Any]:
-    return [others.get(index, value) for index, value in enumerate(values)]
 
 
 BODIES: dict[str, tuple[st.SearchStrategy[dict[str, Any]], type[RequestBody]]] = {

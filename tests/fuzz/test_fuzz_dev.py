@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from tests.conftest import Server, running_server
-from tests.fuzz import NUM_REQUESTS, SEED
+from tests.fuzz import NUM_REQUESTS, SEED, fuzzing
 from tests.fuzz.answers import STATUSES, check_answer, num_answered
 from tests.fuzz.raw import LAST, damaged_bytes, exchange
 from tests.fuzz.requests import Request, requests
@@ -44,13 +44,7 @@ def test_any_request_over_http(fuzzed: Server) -> None:
     with httpx.Client(base_url=fuzzed.url, timeout=120) as client:
         before = client.get("/batch-stats").json()
 
-        @settings(
-            max_examples=NUM_REQUESTS * 3 // 10,
-            deadline=None,
-            database=None,
-            derandomize=SEED is None,
-            suppress_health_check=list(HealthCheck),
-        )
+        @fuzzing(NUM_REQUESTS * 3 // 10)
         @given(requests())
         def try_one(request: Request) -> None:
             nonlocal texts

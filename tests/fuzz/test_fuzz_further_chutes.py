@@ -11,14 +11,14 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_embedding.wire import EmbeddingList, EmbeddingRequest
 from batch_generation.wire import GenerateRequest, GenerateResult, GenerationCompleted
 from schemas import RequestBody
 from tests.conftest import running_server
-from tests.fuzz import NUM_REQUESTS, SEED
+from tests.fuzz import NUM_REQUESTS, fuzzing
 from tests.fuzz.answers import STATUSES
 from tests.fuzz.requests import Request, requests_to, several_texts, texts
 from tools.random_checkpoints import save_random_generator
@@ -53,13 +53,7 @@ def fuzz(url: str, path: str, valid: Strategy, model: type[RequestBody], check: 
     num_texts = 0
     with httpx.Client(base_url=url, timeout=120) as client:
 
-        @settings(
-            max_examples=max(20, NUM_REQUESTS // 50),
-            deadline=None,
-            database=None,
-            derandomize=SEED is None,
-            suppress_health_check=list(HealthCheck),
-        )
+        @fuzzing(max(20, NUM_REQUESTS // 50))
         @given(requests_to(path, valid, model))
         def try_one(request: Request) -> None:
             nonlocal num_texts

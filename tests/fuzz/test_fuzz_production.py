@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
-from tests.fuzz import NUM_REQUESTS, SEED
+from tests.fuzz import NUM_REQUESTS, fuzzing
 from tests.fuzz.answers import check_answer
 from tests.fuzz.raw import damaged_bytes, exchange
 from tests.fuzz.requests import Request, requests
@@ -35,13 +35,7 @@ def test_any_request_through_the_platform(fuzzed: Instance) -> None:
     holdings: list[Holdings] = []
 
     def fuzz(runner: asyncio.Runner, gateway: Gateway, num_requests: int) -> None:
-        @settings(
-            max_examples=num_requests,
-            deadline=None,
-            database=None,
-            derandomize=SEED is None,
-            suppress_health_check=list(HealthCheck),
-        )
+        @fuzzing(num_requests)
         @given(requests())
         def try_one(request: Request) -> None:
             answer = runner.run(gateway.call(request.method, request.path, request.body))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.server
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ import httpx
 import psutil
 import pytest
 
+from bench.processes import free_port
 from tests.conftest import ROOT
 
 
@@ -38,19 +38,6 @@ def somebody_else(port: int) -> Iterator[int]:
         server.shutdown()
 
 
-def free_pair() -> int:
-    """A port that is free, as is the next."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return port
-
-
 def start(port: int) -> subprocess.Popen[str]:
     command = [sys.executable, "tools/run_locally.py", "--port", str(port)]
     return subprocess.Popen(
@@ -61,7 +48,7 @@ def start(port: int) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize(("offset", "purpose"), [(0, "the service"), (1, "the SDK's log server")])
 def test_a_taken_port_is_told_in_one_sentence_before_anything_loads(offset: int, purpose: str) -> None:
-    port = free_pair()
+    port = free_port()
     with somebody_else(port + offset):
         process = start(port)
         output, errors = process.communicate(timeout=120)
@@ -71,7 +58,7 @@ def test_a_taken_port_is_told_in_one_sentence_before_anything_loads(offset: int,
 
 
 def test_ready_is_said_when_the_service_answers_and_ctrl_c_ends_it() -> None:
-    port = free_pair()
+    port = free_port()
     process = start(port)
     assert process.stdout is not None
     try:
@@ -87,7 +74,7 @@ def test_ready_is_said_when_the_service_answers_and_ctrl_c_ends_it() -> None:
 
 
 def test_another_process_that_takes_the_port_meanwhile_is_not_called_ready() -> None:
-    port = free_pair()
+    port = free_port()
     process = start(port)
     # The port is looked at before the SDK is loaded, which takes seconds: here it is gone by then.
     while not psutil.Process(process.pid).children():
