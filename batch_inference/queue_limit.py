@@ -11,13 +11,14 @@ from batch_inference.errors import EngineStoppedError, QueueFullError
 
 
 class QueueLimit:
-    """Admits requests by their tokens, from any thread, until it is closed."""
+    """Admits requests by their tokens, from any thread, until it is closed.
 
-    def __init__(self, max_tokens: int, seconds_for: Callable[[int], float]) -> None:
-        """Args:
+    Args:
         max_tokens: of all requests that are admitted at a time. A larger one is admitted when nothing else is.
         seconds_for: how long so many tokens are likely to take.
-        """
+    """
+
+    def __init__(self, max_tokens: int, seconds_for: Callable[[int], float]) -> None:
         self._max_tokens = max_tokens
         self._seconds_for = seconds_for
         self._num_tokens = 0

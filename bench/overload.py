@@ -28,6 +28,7 @@ import psutil  # type: ignore[import-untyped]
 from bench.checkpoints import checkpoint
 from bench.machine import describe_machine
 from bench.processes import MIB, end_tree, free_port
+from bench.record import percentile
 from bench.servers import SERVERS
 from bench.texts import OWN_SHORT_TEXTS, read_labelled
 from bench.tuning import Tuning
@@ -157,7 +158,7 @@ async def overload(service: Service, times: float, seconds: float) -> dict[str, 
         "refused with 429 and Retry-After": len(outcomes.refused_s),
         "anything else": len(outcomes.others),
         "refusal: median, ms": statistics.median(outcomes.refused_s or [0]) * 1e3,
-        "refusal: 95th percentile, ms": _percentile(outcomes.refused_s, 95) * 1e3,
+        "refusal: 95th percentile, ms": percentile(outcomes.refused_s or [0], 95) * 1e3,
         "texts/s until the last answer": throughput,
         "over the mean of the bests": throughput / statistics.mean([best, best_after]),
         "resident memory: before, MiB": resident_before,
@@ -197,15 +198,11 @@ async def fairness(service: Service, in_flight: int, seconds: float) -> dict[str
         "lone text alone, ms": own_s * 1e3,
         "lone texts beside it": len(beside_s),
         "their median, ms": statistics.median(beside_s) * 1e3,
-        "their 95th percentile, ms": _percentile(beside_s, 95) * 1e3,
+        "their 95th percentile, ms": percentile(beside_s, 95) * 1e3,
         "their longest, ms": max(beside_s) * 1e3,
         "allowed: three passes and its own, ms": allowed_s * 1e3,
         "share within that": sum(took_s <= allowed_s for took_s in beside_s) / len(beside_s),
     }
-
-
-def _percentile(values: list[float], percent: int) -> float:
-    return statistics.quantiles(values, n=100)[percent - 1] if len(values) > 1 else max(values, default=0)
 
 
 async def measure(url: str, pid: int, times: float, seconds: float) -> dict[str, dict[str, float]]:
