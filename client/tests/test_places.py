@@ -14,6 +14,7 @@ from pathlib import Path
 import fsspec
 import pytest
 from click.testing import Result
+from fsspec.implementations.memory import MemoryFileSystem
 
 from stand_in import Service, prediction
 
@@ -46,6 +47,83 @@ def test_a_file_at_an_address_is_scored_to_an_address(
     same = run("score", "memory://data/reviews.csv", *options, "--out", "memory://data/reviews.csv", "--overwrite")
     assert "is the input" in same.stderr
     assert not list(tmp_path.iterdir())
+
+
+class Buckets(MemoryFileSystem):
+    """Stands for an object store: /ours is a bucket, /hidden one that may be written to but not looked into.
+
+    What s3fs, gcsfs and huggingface_hub answer was taken from runs of them: False of what is hidden as of what is
+    not there, an error of the listing that tells the two apart, and ValueError of half a repository's name.
+    """
+
+    protocol = "buckets"
+    store: dict[str, bytes] = {}  # noqa: RUF012
+    is_full = False
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return "/" + path.removeprefix("buckets://").lstrip("/")
+
+    def exists(self, path: str, **_: object) -> bool:
+        if path == "/half":
+            raise ValueError("a repository's name has two parts")
+        return path == "/ours" or super().exists(path)
+
+    def ls(self, path: str, detail: bool = True, **_: object) -> list[str]:
+        if path.startswith("/hidden"):
+            raise PermissionError("403")
+        raise FileNotFoundError(path)
+
+    def put_file(self, lpath: str, rpath: str, *_: object, **__: object) -> None:
+        if type(self).is_full:
+            raise PermissionError("403, the bucket takes no more")
+        self.pipe_file(rpath, Path(lpath).read_bytes())
+
+
+@pytest.fixture
+def buckets(monkeypatch: pytest.MonkeyPatch) -> type[Buckets]:
+    fsspec.register_implementation("buckets", Buckets, clobber=True)
+    monkeypatch.setattr(Buckets, "store", {})
+    return Buckets
+
+
+@pytest.mark.parametrize("place", ["buckets://none/scored.csv", "buckets://half/name/scored.csv"])
+def test_a_bucket_that_is_not_there_is_told_before_anything_is_asked(
+    service: Service, run: Run, tmp_path: Path, buckets: type[Buckets], place: str
+) -> None:
+    (tmp_path / "in.csv").write_text("review\ngood\n")
+    result = run("score", tmp_path / "in.csv", "--url", service[0], "--out", place)
+    assert result.exit_code == 1
+    assert f"nothing can be put to {place}: there is no bucket" in result.stderr
+    assert not service[1].seen
+
+
+@pytest.mark.parametrize("place", ["buckets://ours/new/scored.csv", "buckets://hidden/scored.csv"])
+def test_a_bucket_that_may_be_there_is_tried(
+    service: Service, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, buckets: type[Buckets], place: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.csv").write_text("review\ngood\n")
+    result = run("score", tmp_path / "in.csv", "--url", service[0], "--out", place)
+    assert result.exit_code == 0, result.stderr
+    assert list(buckets.store) == [place.removeprefix("buckets:/")]
+
+
+def test_a_result_that_cannot_be_put_there_is_kept_for_the_next_run(
+    service: Service, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, buckets: type[Buckets]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.csv").write_text("review\ngood\n")
+    command = ("score", tmp_path / "in.csv", "--url", service[0], "--out", "buckets://ours/scored.csv")
+    monkeypatch.setattr(buckets, "is_full", True)
+    failed = run(*command)
+    assert failed.exit_code == 1
+    assert "403, the bucket takes no more. All rows are kept: the same command" in failed.stderr
+    monkeypatch.setattr(buckets, "is_full", False)
+    service[1].seen.clear()
+    assert run(*command).exit_code == 0
+    assert not service[1].seen["good"]
+    assert buckets.store
 
 
 def test_a_file_on_the_web_is_scored(service: Service, run: Run, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from batch_client.errors import BatchClientError, InputError, OutputError
@@ -51,17 +51,42 @@ def exists(place: str) -> bool:
 
 def upload(result: Path, place: str) -> None:
     """Put a result that is whole to an address. Raises OutputError."""
-    with _told(place, OutputError):
-        filesystem, path = _filesystem(place)
+    filesystem, path = _filesystem(place)
+    try:
         filesystem.put_file(str(result), path)
+    except Exception as error:
+        raise OutputError(
+            f"the result could not be put to {place}: {str(error) or type(error).__name__}. "
+            "All rows are kept: the same command, or one with another --out of this name, only puts it there"
+        ) from error
 
 
 def check_can_upload(place: str) -> None:
-    """Raise OutputError, before anything is done, if nothing can be put to an address of this kind."""
+    """Raise OutputError, before anything is done, if it is sure by now that nothing can be put to an address."""
     if place.startswith(("http://", "https://")):
         raise OutputError(f"nothing can be put to {place}: web pages are only read; choose another --out")
     with _told(place, OutputError):
-        _filesystem(place)
+        filesystem, path = _filesystem(place)
+        if _is_nowhere(filesystem, path):
+            raise OutputError(f"nothing can be put to {place}: there is no bucket, repository or folder for it")
+
+
+def _is_nowhere(filesystem: Any, path: str) -> bool:
+    """Whether it is sure that nothing above a path exists, not even a bucket. What is hidden from us may exist."""
+    parents = [str(parent) for parent in PurePosixPath(path).parents if parent.name]
+    try:
+        if not parents or any(filesystem.exists(parent) for parent in parents):
+            return False
+    except Exception:  # a part of a repository's name is no place that could be asked about
+        pass
+    try:
+        # Stores say "no" of a bucket that the credentials may not look into; its listing tells that from none at all.
+        filesystem.ls(parents[0])
+    except FileNotFoundError:
+        return True
+    except Exception:
+        pass
+    return False
 
 
 @contextmanager
