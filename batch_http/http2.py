@@ -20,6 +20,7 @@ from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H2ProtocolAssumedError, H11Protocol
 
 from batch_http.connections import patience_with
+from batch_http.http2_sending import forget_stream, mend_sending, stream_send
 
 DEFAULT_WINDOW_BYTES = 2**16 - 1
 """What a connection may send unacknowledged until it is told otherwise: RFC 9113, section 6.9.2."""
@@ -30,8 +31,6 @@ narrow one holds no caller back, but costs a round trip for every 64 KiB of a bo
 
 _initiate = H2Protocol.initiate
 _handle_events = H2Protocol._handle_events
-_stream_send = H2Protocol.stream_send
-_send_data = H2Protocol._send_data
 _create_stream = H2Protocol._create_stream
 
 
@@ -44,10 +43,9 @@ def mend_http2() -> None:
     Config.max_app_queue_size = 0
     H2Protocol.initiate = _initiate_with_wide_windows  # type: ignore[method-assign]
     H2Protocol._handle_events = _handle_events_of_open_streams  # type: ignore[method-assign]
+    mend_sending()
     H2Protocol.stream_send = _stream_send_in_time  # type: ignore[method-assign]
-    H2Protocol._send_data = _send_data_of_open_streams  # type: ignore[method-assign]
     H2Protocol._create_stream = _create_stream_of_sound_requests  # type: ignore[method-assign]
-    H2Protocol._priority_updated = _ignore_priority  # type: ignore[method-assign]
     H11Protocol._check_protocol = _check_protocol_but_no_upgrade  # type: ignore[method-assign]
 
 
@@ -78,21 +76,9 @@ async def _handle_events_of_open_streams(self: Any, events: list[Any]) -> None:
             continue
         await _handle_events(self, [event])
         if isinstance(event, StreamReset):
-            await _forget_stream(self, event.stream_id)
+            await forget_stream(self, event.stream_id)
             await self.send(Updated(idle=self.idle))
     await self._flush()
-
-
-async def _forget_stream(self: Any, stream_id: int) -> None:
-    if buffer := self.stream_buffers.pop(stream_id, None):
-        await buffer.close()
-        self.priority.remove_stream(stream_id)
-
-
-async def _send_data_of_open_streams(self: Any, stream_id: int) -> None:
-    """Hypercorn's own sending of what a stream has; a stream may be reset meanwhile."""
-    with suppress(KeyError):
-        await _send_data(self, stream_id)
 
 
 async def _create_stream_of_sound_requests(self: Any, request: Any) -> None:
@@ -106,10 +92,6 @@ async def _create_stream_of_sound_requests(self: Any, request: Any) -> None:
         await _create_stream(self, request)
     else:
         self.connection.send_headers(request.stream_id, [(b":status", b"400")], end_stream=True)
-
-
-async def _ignore_priority(self: Any, event: Any) -> None:
-    """RFC 9113, section 5.3, has done away with these wishes. Hypercorn keeps them for streams that never come."""
 
 
 async def _check_protocol_but_no_upgrade(self: Any, event: Any) -> None:
@@ -129,14 +111,14 @@ async def _stream_send_in_time(self: Any, event: Any) -> None:
     """
     if not isinstance(event, Body | EndBody):
         # Nothing else waits for a window.
-        await _stream_send(self, event)
+        await stream_send(self, event)
         return
     try:
         buffer = self.stream_buffers.get(event.stream_id)
         async with patience_with(buffer or self).sending(len(event.data) if isinstance(event, Body) else 0):
-            await _stream_send(self, event)
+            await stream_send(self, event)
     except TimeoutError:
-        await _forget_stream(self, event.stream_id)
+        await forget_stream(self, event.stream_id)
         with suppress(ProtocolError):
             self.connection.reset_stream(event.stream_id, ErrorCodes.CANCEL)
         await self._flush()
