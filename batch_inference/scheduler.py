@@ -11,9 +11,11 @@ from __future__ import annotations
 import atexit
 import logging
 import threading
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Generic
 
 import numpy as np
@@ -26,6 +28,10 @@ from batch_inference.planner import PassCost, plan_by_arrival, plan_pass
 from batch_inference.token_rows import Indices, TokenRows, starts_of
 
 logger = logging.getLogger(__name__)
+
+SMALL_PASS_SHARE = 1 / 8
+"""Of a pass's budget: what small requests may have of it that go before larger ones. So little that the remainder of a
+large request is seldom taken for a small one, which would cost throughput."""
 
 
 @dataclass(slots=True)
@@ -320,17 +326,23 @@ class Scheduler(Generic[PreparedT]):
         return waiting.part(taken)
 
     def _in_turn(self) -> list[TextGroup]:
-        """The waiting groups, the one that the next pass begins with first.
+        """The waiting groups that the next pass may take from, the one that it begins with first.
 
         Every other pass begins with the oldest, so none waits for ever; those between with the one that has the fewest
         tokens left. So a small request waits for three passes at most, however many large ones came before: two in
-        flight, and one of the oldest.
+        flight, and one of the oldest. And it is not made to wait for a full pass of its own: with more in the queue
+        than a pass takes, it shares one with small ones only.
         """
         self._is_turn_of_oldest = not self._is_turn_of_oldest
-        if self._is_turn_of_oldest:
+        if self._is_turn_of_oldest or len(self._waiting) == 1:
             return self._waiting
-        smallest = min(self._waiting, key=lambda group: group.num_tokens)
-        return [smallest, *(group for group in self._waiting if group is not smallest)]
+        by_size = sorted(self._waiting, key=lambda group: group.num_tokens)
+        tokens_up_to = list(accumulate(group.num_tokens for group in by_size))
+        if tokens_up_to[-1] > self._budget.cost.max_batch_tokens:
+            num_small = bisect_right(tokens_up_to, self._budget.cost.max_batch_tokens * SMALL_PASS_SHARE)
+            if num_small:
+                return by_size[:num_small]
+        return [by_size[0], *(group for group in self._waiting if group is not by_size[0])]
 
     def _drop_abandoned(self) -> None:
         if not self._has_abandoned:

@@ -146,6 +146,17 @@ def test_a_small_request_does_not_wait_for_all_that_came_before(
     assert [7] * length in [rows[0] for rows in model.passes[:3]]
 
 
+def test_a_small_request_waits_for_no_full_pass_of_its_own(scheduler: Scheduler, model: GatedModel) -> None:
+    occupy(scheduler, model)
+    large, small = group(*range(100, 120), length=10), [group(7), group(8)]
+    scheduler.submit([large, *small])
+    model.open()
+    assert [answers(one) for one in small] == [[[7.0]], [[8.0]]]
+    assert answers(large) == [[float(number)] for number in range(100, 120)]
+    assert [[7] * 5, [8] * 5] in model.passes
+    assert sorted(len(rows) for rows in model.passes) == [1, 2, 10, 10]
+
+
 def test_small_requests_do_not_keep_a_large_one_waiting(scheduler: Scheduler, model: GatedModel) -> None:
     occupy(scheduler, model)
     large = group(1, 2, 3, length=90)
