@@ -26,7 +26,7 @@ from batch_inference.forward.streams import Computation, CpuStreams, CudaStreams
 from batch_inference.forward.weights import can_pack
 from batch_inference.forward_check import proven
 from batch_inference.heads import Head, SentimentHead
-from batch_inference.host_memory import keep_freed_memory
+from batch_inference.host_memory import bound_kept_memory, keep_freed_memory
 from batch_inference.settings import Settings
 from batch_inference.token_rows import TokenRows
 from batch_inference.tokenizer import TextTokenizer
@@ -114,7 +114,9 @@ class SentimentModel:
             precision = "float32" if device == "cpu" else "float16"
         if precision == "int8" and device != "cpu":
             raise ModelLoadError(f"{settings.variable('precision')}='int8' runs on a CPU only. Use 'auto' on a GPU.")
-        if device != "cpu":
+        if device == "cpu":
+            bound_kept_memory()
+        else:
             torch.cuda.set_per_process_memory_fraction(settings.gpu_memory_fraction, device)
         if precision == "float16" and device == "cpu":
             logger.warning(
