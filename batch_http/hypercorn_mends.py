@@ -28,9 +28,11 @@ def mend_hypercorn() -> bool:
         )
         return False
     # Another series may lack what this imports.
+    from batch_http import http1_sending
     from batch_http.connections import mend_connections
     from batch_http.http2 import mend_http2
 
+    http1_sending.mend_sending()
     mend_http2()
     mend_connections()
     return True
