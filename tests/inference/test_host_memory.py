@@ -1,0 +1,43 @@
+"""What is told to oneDNN and the allocator; that memory is level then, `make soak` shows."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from batch_inference.host_memory import MAX_CACHED_KERNELS, bound_kept_memory
+
+NAMES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
+
+COUNT_KERNELS = """
+import torch
+from batch_inference.host_memory import bound_kept_memory
+bound_kept_memory()
+weight = torch.ops.mkldnn._reorder_linear_weight(torch.zeros(8, 8))
+for _ in range(2):
+    for rows in range(1, 300):
+        torch.ops.mkldnn._linear_pointwise.default(torch.zeros(rows, 8), weight, torch.zeros(8), "none", [], "")
+"""
+"""299 shapes, twice: with fewer kernels kept than that, oneDNN compiles each of them twice."""
+
+
+def test_what_a_deployer_has_set_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(NAMES[0], raising=False)
+    monkeypatch.setenv(NAMES[1], "7")
+    bound_kept_memory()
+    assert [os.environ[name] for name in NAMES] == [MAX_CACHED_KERNELS, "7"]
+
+
+@pytest.mark.parametrize(("capacity", "num_compiled"), [(None, 2 * 299), ("1024", 299)])
+def test_onednn_keeps_no_more_kernels_than_told(capacity: str | None, num_compiled: int) -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in NAMES}
+    environment |= {"ONEDNN_VERBOSE": "profile_create"} | ({NAMES[0]: capacity} if capacity else {})
+    done = subprocess.run(
+        [sys.executable, "-c", COUNT_KERNELS], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    misses = [line for line in done.stdout.splitlines() if "create:cache_miss" in line]
+    assert sum("matmul" in line or "inner_product" in line for line in misses) == num_compiled
