@@ -69,6 +69,11 @@ class Service:
         """Memory of the service's process."""
         return float(self._process.memory_info().rss) / MIB
 
+    def cpu_s(self) -> float:
+        """CPU seconds of the service's process so far, user and system."""
+        times = self._process.cpu_times()
+        return float(times.user + times.system)
+
     async def stats(self) -> dict[str, Any]:
         """Its answer to `/batch-stats`."""
         async with self._session.get("/batch-stats") as response:
@@ -111,9 +116,9 @@ class Service:
         return took_s
 
 
-async def best_rate(service: Service, seconds: float) -> float:
-    """Texts/s with as many clients as keep the service busy, each waiting for its answer."""
-    outcomes, started_at = Outcomes(), time.perf_counter()
+async def best_rate(service: Service, seconds: float) -> tuple[float, float]:
+    """Texts/s with as many clients as keep the service busy, each waiting for its answer; and CPU seconds a text."""
+    outcomes, started_at, used_s = Outcomes(), time.perf_counter(), service.cpu_s()
 
     async def client() -> None:
         while time.perf_counter() < started_at + seconds:
@@ -122,7 +127,8 @@ async def best_rate(service: Service, seconds: float) -> float:
     await asyncio.gather(*(client() for _ in range(CLOSED_CLIENTS)))
     if outcomes.refused_s or outcomes.others:
         raise RuntimeError(f"not all was answered: {len(outcomes.refused_s)} refused, {outcomes.others[:3]}")
-    return len(outcomes.admitted_s) * TEXTS_PER_REQUEST / (time.perf_counter() - started_at)
+    num_texts = len(outcomes.admitted_s) * TEXTS_PER_REQUEST
+    return num_texts / (time.perf_counter() - started_at), (service.cpu_s() - used_s) / num_texts
 
 
 async def overload(service: Service, times: float, seconds: float) -> dict[str, float]:
@@ -130,12 +136,12 @@ async def overload(service: Service, times: float, seconds: float) -> dict[str, 
 
     Its best is measured before and after, for the machine may be faster at one time than at another.
     """
-    best = await best_rate(service, min(seconds, 20))
+    best, best_cpu_s = await best_rate(service, min(seconds, 20))
     before_s = statistics.median(await service.lone_texts())
     resident_before, resident = service.resident_mib(), [service.resident_mib()]
     outcomes, calls = Outcomes(), []
     pause_s = TEXTS_PER_REQUEST / (best * times)
-    started_at = time.perf_counter()
+    started_at, used_s = time.perf_counter(), service.cpu_s()
     for number in range(round(seconds / pause_s)):
         await asyncio.sleep(started_at + number * pause_s - time.perf_counter())
         calls.append(asyncio.create_task(service.next_batch(outcomes)))
@@ -145,10 +151,11 @@ async def overload(service: Service, times: float, seconds: float) -> dict[str, 
     await asyncio.sleep(1)
     after_1_s = statistics.median(await service.lone_texts(8))
     await asyncio.gather(*calls)
-    took_s = time.perf_counter() - started_at
+    took_s, used_s = time.perf_counter() - started_at, service.cpu_s() - used_s
     after_all_s = statistics.median(await service.lone_texts())
-    best_after = await best_rate(service, min(seconds, 20))
-    throughput = len(outcomes.admitted_s) * TEXTS_PER_REQUEST / took_s
+    best_after, best_after_cpu_s = await best_rate(service, min(seconds, 20))
+    num_texts = len(outcomes.admitted_s) * TEXTS_PER_REQUEST
+    throughput = num_texts / took_s
     return {
         "best before, texts/s": best,
         "best after, texts/s": best_after,
@@ -161,6 +168,9 @@ async def overload(service: Service, times: float, seconds: float) -> dict[str, 
         "refusal: 95th percentile, ms": percentile(outcomes.refused_s or [0], 95) * 1e3,
         "texts/s until the last answer": throughput,
         "over the mean of the bests": throughput / statistics.mean([best, best_after]),
+        "the service's CPU a text, over the mean at its best": used_s
+        / num_texts
+        / statistics.mean([best_cpu_s, best_after_cpu_s]),
         "resident memory: before, MiB": resident_before,
         "resident memory: most, MiB": max(resident),
         "lone text before, ms": before_s * 1e3,
