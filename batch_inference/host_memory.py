@@ -24,8 +24,8 @@ def bound_kept_memory() -> None:
 
     torch keeps as many kernels again for every thread, in a cache of its own in front of that one; it saves no time.
 
-    Left alone, memory rises for the first half hour of mixed traffic (`make soak`), from 630 to 990 MiB with the bundled
-    model; so, it is level after three minutes, at 825 MiB.
+    Left alone, memory rises for half an hour of mixed traffic (`make soak`, bundled model), from 630 to 990 MiB; so, it
+    is level after three minutes, at 825 MiB.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", MAX_CACHED_KERNELS)
     os.environ.setdefault("LRU_CACHE_CAPACITY", "1")
