@@ -144,11 +144,11 @@ def main() -> int:
     args = parser.parse_args()
     chute = CHUTES[args.chute]
     try:
-        check_port(args.port, "the service")
-        check_port(args.port + 1, "the SDK's log server, which takes the port after the service's")
         model = chute.bundled_model() if args.model == "bundled" else args.model
         os.environ[chute.settings.variable("model")] = model
         load_settings(chute.settings)
+        check_port(args.port, "the service")
+        check_port(args.port + 1, "the SDK's log server, which takes the port after the service's")
     except (SettingsError, PortTakenError) as error:
         print(error, file=sys.stderr)
         return 1

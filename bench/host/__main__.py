@@ -30,9 +30,9 @@ from typing import Any
 
 from bench.checkpoints import CACHE, train_roberta_tokenizer
 from bench.machine import describe_machine
-from bench.processes import cpu_s, end_tree, freeze, thaw
+from bench.processes import cpu_s, end_tree, free_port, freeze, thaw
 from bench.texts import default_texts, read_labelled, tweet_texts
-from tests.platform.running import free_port, wait_for_port
+from tests.platform.running import wait_for_port
 from tests.platform.session import Session
 
 ROOT = Path(__file__).resolve().parent.parent.parent

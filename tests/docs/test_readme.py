@@ -19,9 +19,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from bench.processes import free_port
 from tests.conftest import ROOT
 from tests.docs.blocks import Block, Command, blocks_of, commands_of, difference
-from tests.platform.running import free_port
 
 PAGE = ROOT / "README.md"
 BLOCKS = blocks_of(PAGE)

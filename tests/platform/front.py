@@ -23,8 +23,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from bench.processes import free_port
 from tests.platform.gateway import Gateway, Refused, UserAnswer
-from tests.platform.running import Instance, free_port, running_instance
+from tests.platform.running import Instance, running_instance
 
 
 def gateway_app(gateway: Gateway) -> Starlette:

@@ -13,11 +13,12 @@ from typing import Any
 import httpx
 import pytest
 
+from bench.processes import free_port
 from tests.platform.deployment import Deployer
 from tests.platform.fake_api import Account, FakeApi, UploadedImage, running_fake_api
 from tests.platform.image_layout import lay_out_image
 from tests.platform.instance_user import command_prefix, give, need_another_user, write_as_user
-from tests.platform.running import free_port, wait_for_port
+from tests.platform.running import wait_for_port
 
 
 @dataclass(frozen=True)
