@@ -64,8 +64,8 @@ class Turns:
         if not self._ready:
             raise DeadlockError("all streams are blocked")
         stream_id = next(iter(self._ready))
-        del self._ready[stream_id]
-        self._ready[stream_id] = None
+        # To the end of the line.
+        self._ready[stream_id] = self._ready.pop(stream_id)
         return stream_id
 
 
@@ -73,7 +73,6 @@ def mend_sending() -> None:
     """Call before the server starts."""
     H2Protocol.__init__ = _begin_with_turns  # type: ignore[method-assign]
     H2Protocol.send_task = _send_together  # type: ignore[method-assign]
-    H2Protocol._send_data = _send_piece  # type: ignore[method-assign, assignment]
     H2Protocol._priority_updated = _ignore_priority  # type: ignore[method-assign]
 
 
@@ -94,7 +93,7 @@ async def _send_together(self: Any) -> None:
             await self.has_data.wait()
             await self.has_data.clear()
         else:
-            num_bytes += await self._send_data(stream_id)
+            num_bytes += await _send_piece(self, stream_id)
             if num_bytes >= WRITE_BYTES:
                 await self._flush()
                 num_bytes = 0

@@ -27,7 +27,7 @@ import psutil  # type: ignore[import-untyped]
 
 from bench.checkpoints import checkpoint
 from bench.machine import describe_machine
-from bench.processes import MIB, end_tree, free_port
+from bench.processes import MIB, cpu_s, end_tree, free_port
 from bench.record import percentile
 from bench.servers import SERVERS
 from bench.texts import OWN_SHORT_TEXTS, read_labelled
@@ -70,9 +70,8 @@ class Service:
         return float(self._process.memory_info().rss) / MIB
 
     def cpu_s(self) -> float:
-        """CPU seconds of the service's process so far, user and system."""
-        times = self._process.cpu_times()
-        return float(times.user + times.system)
+        """CPU seconds of the service so far."""
+        return cpu_s(self._process.pid)
 
     async def stats(self) -> dict[str, Any]:
         """Its answer to `/batch-stats`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -51,12 +51,12 @@ def exists(place: str) -> bool:
 
 def upload(result: Path, place: str) -> None:
     """Put a result that is whole to an address. Raises OutputError."""
-    filesystem, path = _filesystem(place)
     try:
+        filesystem, path = _filesystem(place)
         filesystem.put_file(str(result), path)
     except Exception as error:
         raise OutputError(
-            f"the result could not be put to {place}: {str(error) or type(error).__name__}. "
+            f"the result could not be put to {place}: {_reason(error)}. "
             "All rows are kept: the same command, or one with another --out of this name, only puts it there"
         ) from error
 
@@ -74,18 +74,16 @@ def check_can_upload(place: str) -> None:
 def _is_nowhere(filesystem: Any, path: str) -> bool:
     """Whether it is sure that nothing above a path exists, not even a bucket. What is hidden from us may exist."""
     parents = [str(parent) for parent in PurePosixPath(path).parents if parent.name]
-    try:
+    with suppress(Exception):  # a part of a repository's name is no place that could be asked about
         if not parents or any(filesystem.exists(parent) for parent in parents):
             return False
-    except Exception:  # a part of a repository's name is no place that could be asked about
-        pass
     try:
         # Stores say "no" of a bucket that the credentials may not look into; its listing tells that from none at all.
         filesystem.ls(parents[0])
     except FileNotFoundError:
         return True
     except Exception:
-        pass
+        return False
     return False
 
 
@@ -122,4 +120,8 @@ def _told(place: str, kind: type[BatchClientError]) -> Iterator[None]:
     except FileNotFoundError:
         raise kind(f"{place} does not exist") from None
     except Exception as error:
-        raise kind(f"{place}: {str(error) or type(error).__name__}") from error
+        raise kind(f"{place}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__
