@@ -30,7 +30,7 @@ class AttentionGroup:
         padded: for each place of that shape, which of the group's tokens is there; padding repeats a row's first token.
             None if there is no padding. Shape (rows x length,).
         real: the places that are not padding, in order; shape (tokens,).
-        mask: True where a place may be looked at; shape (rows, 1, 1, length).
+        mask: added to the scores, minus infinity where there is no token to look at; shape (rows, 1, 1, length).
     """
 
     num_tokens: int
@@ -50,8 +50,9 @@ class AttentionGroup:
         places = torch.arange(longest)
         is_real = places < counts
         padded = counts.cumsum(0) - counts + places * is_real
+        mask = torch.zeros(is_real.shape).masked_fill_(~is_real, float("-inf"))
         return cls(
-            num_tokens, num_rows, longest, padded.flatten(), is_real.flatten().nonzero()[:, 0], is_real[:, None, None]
+            num_tokens, num_rows, longest, padded.flatten(), is_real.flatten().nonzero()[:, 0], mask[:, None, None]
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -109,6 +109,20 @@ class EncoderWeights:
     def max_tokens(self) -> int:
         """Longest row that the position embeddings allow."""
         return len(self.positions) - self.first_position
+
+
+def scale_queries(weights: EncoderWeights) -> EncoderWeights:
+    """The same encoder, its queries divided by the square root of a head's size, so that attention need not."""
+    hidden_size = len(weights.norm.weight)
+    scales = torch.ones(3 * hidden_size)
+    scales[:hidden_size] = (hidden_size / weights.num_heads) ** -0.5
+
+    def scaled(layer: Affine) -> Affine:
+        by_output = scales.to(layer.weight)
+        return Affine(layer.weight * by_output[:, None], layer.bias * by_output)
+
+    blocks = (replace(block, attention_in=scaled(block.attention_in)) for block in weights.blocks)
+    return replace(weights, blocks=tuple(blocks))
 
 
 def can_pack(encoder: Any) -> bool:
