@@ -20,8 +20,10 @@ from transformers import AutoTokenizer
 
 from batch_inference.device import pick_device
 from batch_inference.errors import DeviceLostError, DeviceOutOfMemoryError, ForwardPassError, ModelLoadError
+from batch_inference.forward.kernels import Kernels
 from batch_inference.forward.kernels_cpu import CpuKernels, can_run
 from batch_inference.forward.kernels_cuda import CudaKernels
+from batch_inference.forward.kernels_int8 import CALIBRATION_TEXTS, Int8Kernels
 from batch_inference.forward.streams import Computation, CpuStreams, CudaStreams, Streams
 from batch_inference.forward.weights import can_pack
 from batch_inference.forward_check import proven
@@ -160,7 +162,13 @@ class SentimentModel:
         )
 
         def packed() -> SentimentModel:
-            kernels = CpuKernels(is_int8=precision == "int8") if device == "cpu" else CudaKernels(streams.upload)
+            kernels: Kernels
+            if device != "cpu":
+                kernels = CudaKernels(streams.upload)
+            elif precision == "int8":
+                kernels = Int8Kernels(padded.tokenizer.encode(CALIBRATION_TEXTS, padded.max_tokens).rows)
+            else:
+                kernels = CpuKernels()
             return padded._running(head.packed(model, kernels), precision)
 
         picked = _pick_forward(settings, packed, padded, _why_not_packed(head, model, device, precision))

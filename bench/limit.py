@@ -12,9 +12,11 @@ from pathlib import Path
 
 import torch
 
-from batch_inference.forward.kernels_cpu import FloatLinear, Int8Linear
+from batch_inference.forward.kernels_cpu import FloatLinear
+from batch_inference.forward.kernels_int8 import Int8Linear
+from batch_inference.forward.weights import Affine
 
-MakeLinear = Callable[[torch.Tensor, torch.Tensor], Callable[[torch.Tensor], torch.Tensor]]
+MakeLinear = Callable[[Affine], Callable[[torch.Tensor], torch.Tensor]]
 
 ROWS = (512, 1024, 2048)
 """Tokens in a product. The limit is what the best of them reaches: it must not flatter the engine."""
@@ -72,7 +74,7 @@ def matmul_flop_per_s(shape: ModelShape) -> Limits:
 
     All take turns, so that a machine that is faster at some moments is so for each of them.
     """
-    kinds: dict[str, MakeLinear] = {"torch_linear": _torch_linear, "onednn": FloatLinear, "int8": Int8Linear}
+    kinds: dict[str, MakeLinear] = {"torch_linear": _torch_linear, "onednn": FloatLinear, "int8": _int8_linear}
     layers = {(kind, rows): _Layer(shape, rows, make) for kind, make in kinds.items() for rows in ROWS}
     until = time.perf_counter() + SECONDS
     for layer in itertools.cycle(layers.values()):
@@ -109,9 +111,13 @@ class _Layer:
 
 @torch.inference_mode()
 def _product(rows: int, width: int, height: int, make_linear: MakeLinear) -> Callable[[], torch.Tensor]:
-    linear, inputs = make_linear(torch.randn(height, width), torch.randn(height)), torch.randn(rows, width)
+    linear, inputs = make_linear(Affine(torch.randn(height, width), torch.randn(height))), torch.randn(rows, width)
     return lambda: linear(inputs)
 
 
-def _torch_linear(weight: torch.Tensor, bias: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
-    return lambda inputs: torch.nn.functional.linear(inputs, weight, bias)
+def _torch_linear(weights: Affine) -> Callable[[torch.Tensor], torch.Tensor]:
+    return lambda inputs: torch.nn.functional.linear(inputs, weights.weight, weights.bias)
+
+
+def _int8_linear(weights: Affine) -> Int8Linear:
+    return Int8Linear(weights, divisors=torch.ones(weights.weight.shape[1]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +11,7 @@ import torch
 from batch_inference.forward.attention_groups import AttentionGroup
 from batch_inference.forward.rows import PackedRows
 from batch_inference.forward.weights import Affine, EncoderWeights
+from batch_inference.token_rows import TokenRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,18 @@ class Linear(Protocol):
         ...
 
 
+class FeedForward:
+    """The second half of a block: two linear layers with GELU between them, and the block's own inputs added."""
+
+    def __init__(self, inner: Linear, outer: Linear) -> None:
+        self._inner = inner
+        self._outer = outer
+
+    def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Shape (tokens, hidden), as the inputs, into which it may write."""
+        return self._outer.plus(self._inner.gelu(hidden), hidden)
+
+
 class Kernels(Protocol):
     """One device's way to compute an encoder."""
 
@@ -72,8 +86,16 @@ class Kernels(Protocol):
         """The same encoder, its weights as this device wants them."""
         ...
 
-    def linear(self, weights: Affine, block: int) -> Linear:
-        """A linear layer of the encoder's block of this number."""
+    def linear(self, weights: Affine) -> Linear:
+        """A linear layer of the encoder."""
+        ...
+
+    def feed_forward(self, inner: Affine, outer: Affine) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Those two layers of a block."""
+        ...
+
+    def calibrate(self, run: Callable[[TokenRows], object]) -> None:
+        """Called once an encoder is built of these parts, with what runs it on rows of token ids."""
         ...
 
     def place(self, rows: PackedRows) -> PlacedRows:

@@ -7,19 +7,16 @@ they are as fast (bench/, "The limit").
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from batch_inference.forward.attention_groups import AttentionGroup, grouped
-from batch_inference.forward.kernels import PlacedRows
+from batch_inference.forward.kernels import FeedForward, Linear, PlacedRows
 from batch_inference.forward.rows import PackedRows
 from batch_inference.forward.weights import Affine, EncoderWeights, scale_queries
-
-NUM_FLOAT_BLOCKS = 1
-"""First blocks that `int8` leaves in float32, for their inputs have the widest range. Mean change of a probability, and
-macro recall lost, bundled model on 2,000 tweets: 0.010 and 0.0068 with every block quantised, 0.0066 and 0.0015 without
-the first, 0.0025 and none without the first two."""
+from batch_inference.token_rows import TokenRows
 
 LONG_ROW_TOKENS = 128
 """Rows from here on take torch's fused attention, which keeps the scores of long rows in the caches. For the others it
@@ -27,12 +24,7 @@ is a detour: two products and a softmax take 0.2 to 0.7 times as long for rows o
 1.2 times at 256 (AVX-512 and AVX2, heads of 32 and 64)."""
 
 _ONEDNN = torch.ops.mkldnn
-_ONEDNN_INT8 = torch.ops.onednn
 _gelu_ = torch.ops.aten.gelu_.default
-
-_CAPABILITIES = torch.cpu.get_capabilities()
-_HIGHEST_BYTE = 255 if _CAPABILITIES.get("avx512_vnni") or _CAPABILITIES.get("avx_vnni") else 127
-"""Without VNNI, processors add two products in 16 bits, and 2 x 255 x 127 does not fit: seven bits have to do."""
 
 
 def can_run(dtype: torch.dtype) -> bool:
@@ -42,7 +34,7 @@ def can_run(dtype: torch.dtype) -> bool:
     return has_onednn and (dtype == torch.float32 or is_bfloat16)
 
 
-class _CpuLinear(ABC):
+class CpuLinear(ABC):
     """What follows a layer works in place, and not inside oneDNN's kernels: as a part of those it is slower for small
     passes, and on AVX2 for large ones too."""
 
@@ -58,45 +50,16 @@ class _CpuLinear(ABC):
         return self(inputs).add_(residual)
 
 
-class FloatLinear(_CpuLinear):
+class FloatLinear(CpuLinear):
     """In the weights' own precision: float32 or bfloat16."""
 
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
-        self._weight = _ONEDNN._reorder_linear_weight(weight)
-        self._bias = bias
+    def __init__(self, weights: Affine) -> None:
+        self._weight = _ONEDNN._reorder_linear_weight(weights.weight)
+        self._bias = weights.bias
 
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
         result: torch.Tensor = _ONEDNN._linear_pointwise.default(inputs, self._weight, self._bias, "none", [], "")
         return result
-
-
-class Int8Linear(_CpuLinear):
-    """Weights in int8, scaled per output channel; inputs as bytes, scaled together; sums and outputs in float32."""
-
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
-        self._scales = weight.abs().amax(dim=1) / 127
-        self._zero_points = torch.zeros(len(weight), dtype=torch.int64)
-        self._weight = _ONEDNN_INT8.qlinear_prepack((weight / self._scales[:, None]).round().to(torch.int8), None)
-        self._bias = bias
-
-    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
-        result: torch.Tensor = _ONEDNN_INT8.qlinear_pointwise.default(
-            *_quantised(inputs), self._weight, self._scales, self._zero_points, self._bias,
-            1.0, 0, torch.float32, "none", [], "none",
-        )  # fmt: skip
-        return result
-
-
-def _quantised(inputs: torch.Tensor) -> tuple[torch.Tensor, float, int]:
-    """Inputs as bytes, their scale and what stands for zero: the range is that of the values, and has zero in it."""
-    lowest, highest = map(float, torch.aminmax(inputs))
-    lowest, highest = min(lowest, 0.0), max(highest, 0.0)
-    scale = max(highest - lowest, 1e-12) / _HIGHEST_BYTE
-    zero_point = round(-lowest / scale)
-    # The conversion cuts off the fraction; one half more makes it round. To bytes by way of shorts, for torch has
-    # vector instructions for these two steps and not for both at once, which takes twice as long.
-    shorts = torch.add(zero_point + 0.5, inputs, alpha=1 / scale).to(torch.int16)
-    return shorts.to(torch.uint8), scale, zero_point
 
 
 def _attention(
@@ -112,23 +75,22 @@ def _attention(
 
 
 class CpuKernels:
-    """How a CPU computes an encoder.
-
-    Args:
-        is_int8: quantise the linear layers of the blocks, but for the first ones.
-    """
-
-    def __init__(self, is_int8: bool) -> None:
-        self._is_int8 = is_int8
+    """How a CPU computes an encoder in the weights' own precision."""
 
     def adapt(self, weights: EncoderWeights) -> EncoderWeights:
         """With queries that come scaled for attention."""
         return scale_queries(weights)
 
-    def linear(self, weights: Affine, block: int) -> FloatLinear | Int8Linear:
-        """In int8 where it is asked for and does no harm."""
-        is_int8 = self._is_int8 and block >= NUM_FLOAT_BLOCKS
-        return (Int8Linear if is_int8 else FloatLinear)(weights.weight, weights.bias)
+    def linear(self, weights: Affine) -> Linear:
+        """By oneDNN."""
+        return FloatLinear(weights)
+
+    def feed_forward(self, inner: Affine, outer: Affine) -> Callable[[torch.Tensor], torch.Tensor]:
+        """One layer after the other."""
+        return FeedForward(FloatLinear(inner), FloatLinear(outer))
+
+    def calibrate(self, run: Callable[[TokenRows], object]) -> None:
+        """There is nothing to learn."""
 
     def place(self, rows: PackedRows) -> PlacedRows:
         """Nothing is copied; which rows share a call of attention is decided."""

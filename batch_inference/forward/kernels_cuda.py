@@ -11,10 +11,11 @@ from dataclasses import replace
 import torch
 
 from batch_inference.forward.attention_cuda import attend_efficient
-from batch_inference.forward.kernels import PlacedRows
+from batch_inference.forward.kernels import FeedForward, PlacedRows
 from batch_inference.forward.rows import PackedRows
 from batch_inference.forward.streams import Upload
 from batch_inference.forward.weights import Affine, BlockWeights, EncoderWeights
+from batch_inference.token_rows import TokenRows
 
 Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, int], torch.Tensor]
 """Queries, keys and values of shape (tokens, heads, head size), row starts, and the longest row, to such values."""
@@ -67,9 +68,16 @@ class CudaKernels:
         """Biases moved to where they cost nothing."""
         return fold_biases(weights) if self._has_folded_biases else weights
 
-    def linear(self, weights: Affine, block: int) -> CudaLinear:
-        """The same for every block."""
+    def linear(self, weights: Affine) -> CudaLinear:
+        """By cuBLAS."""
         return CudaLinear(weights, self._has_fused_gelu)
+
+    def feed_forward(self, inner: Affine, outer: Affine) -> Callable[[torch.Tensor], torch.Tensor]:
+        """One layer after the other."""
+        return FeedForward(self.linear(inner), self.linear(outer))
+
+    def calibrate(self, run: Callable[[TokenRows], object]) -> None:
+        """There is nothing to learn."""
 
     def place(self, rows: PackedRows) -> PlacedRows:
         """Start copying rows to the device."""

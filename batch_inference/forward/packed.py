@@ -34,7 +34,8 @@ class PackedEncoder:
         self._weights = weights
         self._kernels = kernels
         self._norm = _Norm(weights.norm, weights.epsilon)
-        self._blocks = [_Block(block, number, weights, kernels) for number, block in enumerate(weights.blocks)]
+        self._blocks = [_Block(block, weights, kernels) for block in weights.blocks]
+        kernels.calibrate(lambda rows: self.hidden_states(self.prepare(rows)))
 
     def prepare(self, rows: TokenRows) -> PlacedRows:
         """Lay rows of token ids one after the other, on the device.
@@ -94,11 +95,10 @@ class PackedClassifier:
 class _Block:
     """One block. What follows a layer is the layer's: devices differ in whether it is best a part of its kernel."""
 
-    def __init__(self, block: BlockWeights, number: int, weights: EncoderWeights, kernels: Kernels) -> None:
-        self._attention_in = kernels.linear(block.attention_in, number)
-        self._attention_out = kernels.linear(block.attention_out, number)
-        self._inner = kernels.linear(block.inner, number)
-        self._outer = kernels.linear(block.outer, number)
+    def __init__(self, block: BlockWeights, weights: EncoderWeights, kernels: Kernels) -> None:
+        self._attention_in = kernels.linear(block.attention_in)
+        self._attention_out = kernels.linear(block.attention_out)
+        self._feed_forward = kernels.feed_forward(block.inner, block.outer)
         self._attention_norm = _Norm(block.attention_norm, weights.epsilon)
         self._norm = _Norm(block.norm, weights.epsilon)
         self._num_heads = weights.num_heads
@@ -109,7 +109,7 @@ class _Block:
         if wanted is not None:
             hidden, attended = hidden.index_select(0, wanted), attended.index_select(0, wanted)
         hidden = self._attention_norm(self._attention_out.plus(attended, hidden))
-        return self._norm(self._outer.plus(self._inner.gelu(hidden), hidden))
+        return self._norm(self._feed_forward(hidden))
 
 
 class _Norm:

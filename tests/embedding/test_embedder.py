@@ -86,7 +86,7 @@ def test_padding_is_never_counted(settings: EmbedderSettings, pooling: tuple[str
     assert isinstance(padded, PaddedForward)
     alone = np.concatenate([run(padded, rows.part(index, index + 1)) for index in range(len(rows))])
     assert run(padded, rows) == pytest.approx(alone, abs=1e-4)
-    assert run(head.packed(model, CpuKernels(is_int8=False)), rows) == pytest.approx(alone, abs=1e-4)
+    assert run(head.packed(model, CpuKernels()), rows) == pytest.approx(alone, abs=1e-4)
 
 
 def edited(settings: EmbedderSettings, folder: Path, name: str, content: object) -> EmbedderSettings:

@@ -12,7 +12,6 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, DistilBertConfig, RobertaConfig
 
 from batch_inference.errors import DeviceLostError, DeviceOutOfMemoryError, ForwardPassError, ModelLoadError
-from batch_inference.forward.kernels_cpu import FloatLinear, Int8Linear
 from batch_inference.forward.packed import PackedClassifier
 from batch_inference.model import SentimentModel
 from batch_inference.settings import BUNDLED_MODEL_PATH, load_settings
@@ -149,7 +148,7 @@ def test_a_lost_device_is_told_from_a_failed_pass(bundled: SentimentModel, monke
         probabilities(bundled, [[0, 5, 2]])
 
 
-def test_int8_gives_the_same_labels_and_keeps_the_first_blocks(bundled: SentimentModel) -> None:
+def test_int8_gives_the_same_labels(bundled: SentimentModel) -> None:
     small = SentimentModel.load(load_settings(model="bundled", device="cpu", precision="int8"))
     for one, other in zip(
         probabilities(bundled, encode(bundled, TEXTS)), probabilities(small, encode(small, TEXTS)), strict=True
@@ -157,7 +156,6 @@ def test_int8_gives_the_same_labels_and_keeps_the_first_blocks(bundled: Sentimen
         assert one.index(max(one)) == other.index(max(other))
         assert one == pytest.approx(other, abs=0.1)
     assert isinstance(small._forward, PackedClassifier)
-    assert [type(block._outer) for block in small._forward._encoder._blocks] == [FloatLinear, *[Int8Linear] * 3]
 
 
 @pytest.fixture(scope="module")

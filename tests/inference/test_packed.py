@@ -31,7 +31,7 @@ from batch_inference.token_rows import TokenRows
 CUDA_ON_CPU = CudaKernels(torch.from_numpy, attend_row_by_row)
 """A GPU's classes. Neither of its attentions has a CPU kernel, so tests bring one."""
 KERNELS = {
-    "cpu": CpuKernels(is_int8=False),
+    "cpu": CpuKernels(),
     "cuda": CUDA_ON_CPU,
     "cuda-unfolded": CudaKernels(torch.from_numpy, attend_row_by_row, has_folded_biases=False, has_fused_gelu=False),
 }
