@@ -18,6 +18,7 @@ from batch_inference.answer_cache import AnswerCache, Outputs, Place, fill_in
 from batch_inference.errors import EngineStoppedError
 from batch_inference.heads import Head
 from batch_inference.model import SentimentModel
+from batch_inference.own_thread import in_own_thread
 from batch_inference.planner import PassCost
 from batch_inference.queue_limit import QueueLimit
 from batch_inference.scheduler import PassUsage, Scheduler, TextGroup
@@ -197,10 +198,15 @@ class Engine:
         Raises:
             ModelLoadError: the model cannot be loaded, or fails the self-test.
         """
-        model = SentimentModel.load(settings, head)
-        model.head.self_test(model, settings)
-        cost = _pass_cost(model, settings)
-        _warm_up(model, cost)
+
+        def load() -> tuple[SentimentModel, PassCost]:
+            model = SentimentModel.load(settings, head)
+            model.head.self_test(model, settings)
+            cost = _pass_cost(model, settings)
+            _warm_up(model, cost)
+            return model, cost
+
+        model, cost = in_own_thread(load)
         logger.info("%s is ready on %s in %s.", settings.model, model.device, model.precision)
         return cls(model, cost, settings, on_device_lost)
 
