@@ -3,6 +3,7 @@
 $ python -m bench                                   # all of it, about half an hour on two cores
 $ python -m bench --quick                           # a minute or two, to see that it works; no figures to quote
 $ python -m bench --arms engine naive --models bundled --workloads tweets-8x100
+$ git worktree add ../before COMMIT && python -m bench --before ../before --arms engine engine-before
 
 How: every arm is a process tree of its own, started before the first measurement, warmed up, and stopped (SIGSTOP)
 whenever it is not the one that is measured; all are started anew for each model and kind of text. The arms take turns
@@ -25,7 +26,7 @@ from bench.checkpoints import CACHE, MODELS
 from bench.machine import describe_machine
 from bench.record import Record
 from bench.report import RESULTS, summary, write_report
-from bench.session import Options, Session, known_arms, tell
+from bench.session import ARMS_BEFORE, Options, Session, known_arms, tell
 from bench.texts import default_texts, describe_texts, read_labelled
 from bench.workloads import WORKLOADS
 
@@ -38,7 +39,8 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     arms = tuple(known_arms())
-    parser.add_argument("--arms", nargs="+", choices=arms, default=arms, metavar="ARM", help=", ".join(arms))
+    parser.add_argument("--arms", nargs="+", choices=arms, metavar="ARM", help=f"of {', '.join(arms)}")
+    parser.add_argument("--before", type=Path, help="another checkout, to compare with: the arms that end in -before")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
     parser.add_argument("--workloads", nargs="+", choices=tuple(WORKLOADS), default=tuple(WORKLOADS))
     parser.add_argument("--repeats", type=int, default=3, help="rounds; medians over them count (default 3)")
@@ -53,7 +55,12 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--resume", action="store_true", help="add to what the last run measured, as after a stop")
     parser.add_argument("--again", action="store_true", help="with --resume: forget what it measured of the same first")
     parser.add_argument("--quick", action="store_true", help="an eighth of the texts, one round, no report")
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    if not args.arms:
+        args.arms = [arm for arm in arms if args.before or arm not in ARMS_BEFORE]
+    if not args.before and (without := [arm for arm in args.arms if arm in ARMS_BEFORE]):
+        parser.error(f"{without[0]} needs --before CHECKOUT, such as that of `git worktree add ../before COMMIT`")
+    return args
 
 
 def main() -> int:
@@ -75,6 +82,7 @@ def main() -> int:
         warm_up_texts={"bundled": 40, "roberta-base": 8} if args.quick else {"bundled": 200, "roberta-base": 64},
         texts=texts,
         folder=CACHE,
+        before=args.before and args.before.resolve(),
     )
     command = shlex.join(["python", "-m", "bench", *sys.argv[1:]])
     if args.resume:

@@ -28,6 +28,8 @@ RUNTIMES = ("onnxruntime", "openvino")
 RUNTIME_ARMS = tuple(f"{name}{suffix}" for name in RUNTIMES for suffix in ("", "-int8"))
 """What a user with a CPU might take instead of torch, each in an environment of its own."""
 HTTP_ARMS = tuple(SERVERS)
+BEFORE = "-before"
+"""Ends the name of an arm that is another checkout's."""
 
 
 class ArmError(Exception):
@@ -116,9 +118,10 @@ class Arm(ABC):
 
 
 class InProcessArm(Arm):
-    """A routine in a worker process, without HTTP."""
+    """A routine in a worker process, without HTTP; `root` is the checkout whose it is."""
 
-    def __init__(self, name: str, checkpoint: Path, threads: int, log: Path) -> None:
+    def __init__(self, name: str, checkpoint: Path, threads: int, log: Path, root: Path = ROOT) -> None:
+        self._root = root
         self._checkpoint = checkpoint
         self._threads = threads
         self.batch_size: int | None = None
@@ -133,7 +136,7 @@ class InProcessArm(Arm):
             "TOKENIZERS_PARALLELISM": "false",
             "HF_HUB_OFFLINE": "1",
         }
-        command = [sys.executable, "-m", "bench.worker", self.name, str(self._checkpoint)]
+        command = [sys.executable, "-m", "bench.worker", self.name.removesuffix(BEFORE), str(self._checkpoint)]
         if self.name in RUNTIME_ARMS:
             runtime = self.name.removesuffix("-int8")
             if not (VENVS / runtime / ".installed").exists():
@@ -143,7 +146,7 @@ class InProcessArm(Arm):
             command = [str(VENVS / runtime / "bin" / "python"), worker, self.name, str(self._checkpoint)]
         with self._log.open("wb") as log:
             return subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
+                command, cwd=self._root, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
             )
 
     def _wait_until_ready(self) -> None:

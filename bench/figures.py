@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench.arms import RUNTIMES
+from bench.arms import BEFORE, RUNTIMES
 from bench.record import Record
 from bench.servers import PEER_NAMES
 
@@ -56,6 +56,9 @@ def _of_model(record: Record, model: str) -> Iterator[Figure]:
     target = 0.85 if is_large else 0.5
     yield from ratio("service, 64 x 1 over 8 x 100", (SINGLES, "service"), (TWEETS, "service"), target)
     for workload in record.workloads(model):
+        for arm in ("engine", "engine-int8", "service"):
+            name = f"{arm} over that of the checkout before, {workload}"
+            yield from ratio(name, (workload, arm), (workload, f"{arm}{BEFORE}"), 0.97)
         speeds = {peer: speed for peer in PEER_NAMES if (speed := record.speed(model, workload, peer))}
         if speeds:
             best = max(speeds, key=lambda peer: speeds[peer])
@@ -81,6 +84,7 @@ def _of_scale(record: Record) -> Iterator[Figure]:
         yield Figure(f"bundled: engine's texts/s at {many} texts over that at {few}", speed, 0.95)
         memory = scale["rss_after_mib"] / scale["rss_before_mib"]
         yield Figure(f"bundled: engine's memory after {many} texts over that before", memory, 1.05, is_upper_bound=True)
-    if len(record.macro_recall) == 2:
-        lost = record.macro_recall["float32"] - record.macro_recall["int8"]
+    recall = record.macro_recall
+    if "engine-int8" in recall:
+        lost = recall["engine"] - recall["engine-int8"]
         yield Figure("bundled: macro recall lost by int8", lost, 0.005, is_upper_bound=True)

@@ -81,7 +81,7 @@ class Record:
         tunings: per model and peer, its batching settings.
         failures: per arm, why it could not be measured.
         scale: texts/s and memory of the engine at few and at many texts.
-        macro_recall: of the bundled model's engine, by precision.
+        macro_recall: of the bundled model, by arm.
     """
 
     command: str

@@ -29,14 +29,16 @@ the rounds, and a ratio the median of the rounds' ratios, as a shared machine ma
 another. All have the same weights, texts, float32 and number of torch threads. Clients send their next request when
 the last one is answered. Over HTTP the load comes from a process of its own on the same cores.
 
-- `engine` is our engine without a server, `engine-int8` the same with int8 weights. `naive` is the public example's
-  routine: chunks of 16 in order of arrival, padded to the longest, each request on its own. `pipeline` is transformers'
-  pipeline at the batch size that the sweep below found best for the kind of text. These two answer one request after
-  the other, so they get the first {SERIAL_SHARE:.0%} of the requests; their latencies include the wait for their turn.
+- `engine` is our engine without a server, `engine-int8` the same in int8; names that end in `-before` are those of
+  another commit. `naive` is the public example's routine: chunks of 16 in order of arrival, padded to the longest, each
+  request on its own. `pipeline` is transformers' pipeline at the batch size that the sweep below found best for the kind
+  of text. These two answer one request after the other, so they get the first {SERIAL_SHARE:.0%} of the requests; their
+  latencies include the wait for their turn.
 - `onnxruntime` and `openvino` run the same model in process, in float32 and in int8, the texts of a whole run sorted by
   length into passes of at most 1,024 padded tokens.
 - `service` is our chute on the SDK's own server. The other servers have one model process each and their batching on.
-  Infinity runs transformers' pipeline on batches that it sorts by length; the others run one common piece of model code
+  Infinity runs transformers' pipeline on batches that it sorts by length (`infinity-onnx`, its engine on onnxruntime,
+  gives it one text at a time and fails on one that is too long); the others run one common piece of model code
   (`peers/common/classifier.py`, chunks padded to the longest) behind their own batching of requests. The chunk, or
   Infinity's batch size, is the pipeline's best on the kind of text at hand, from the sweep of the same run; so servers
   are started anew, each at its best, for tweets and for mixed lengths. Our service has the same settings everywhere.
@@ -193,7 +195,7 @@ def _extras(record: Record) -> Iterable[str]:
         yield from ("", "## Precision", "")
         yield (
             "Macro recall of the bundled model on the texts used here: "
-            + ", ".join(f"{value:.4f} in {precision}" for precision, value in recall.items())
+            + ", ".join(f"{value:.4f} by {arm}" for arm, value in recall.items())
             + "."
         )
     if record.failures:

@@ -119,6 +119,14 @@ def _bentoml_command(checkpoint: Path, port: int, tuning: Tuning) -> list[str]:
     return [_program("bentoml", "bentoml"), "serve", "serve:Sentiment", "--host", "127.0.0.1", "--port", str(port)]
 
 
+def _infinity_body(texts: list[str]) -> tuple[str, Any]:
+    return "/classify", {"model": "sentiment", "input": texts}
+
+
+def _infinity_labels(answer: Any) -> list[str]:
+    return [_best_of(scores) for scores in answer["data"]]
+
+
 def _best_of(scores: Sequence[dict[str, Any]]) -> str:
     return str(max(scores, key=lambda entry: entry["score"])["label"])
 
@@ -127,13 +135,8 @@ SERVERS = {
     server.name: server
     for server in (
         Server("service", _service_command, ROOT, _service_body, _service_labels),
-        Server(
-            "infinity",
-            _infinity_command,
-            PEERS / "infinity",
-            lambda texts: ("/classify", {"model": "sentiment", "input": texts}),
-            lambda answer: [_best_of(scores) for scores in answer["data"]],
-        ),
+        Server("infinity", _infinity_command, PEERS / "infinity", _infinity_body, _infinity_labels),
+        Server("infinity-onnx", _script("infinity-onnx"), PEERS / "infinity-onnx", _infinity_body, _infinity_labels),
         Server(
             "litserve",
             _script("litserve"),

@@ -10,7 +10,18 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from bench.arms import HTTP_ARMS, IN_PROCESS_ARMS, RUNTIME_ARMS, Arm, ArmError, HttpArm, InProcessArm, Measurement
+from bench.arms import (
+    BEFORE,
+    HTTP_ARMS,
+    IN_PROCESS_ARMS,
+    ROOT,
+    RUNTIME_ARMS,
+    Arm,
+    ArmError,
+    HttpArm,
+    InProcessArm,
+    Measurement,
+)
 from bench.checkpoints import checkpoint
 from bench.limit import ModelShape
 from bench.machine import load_before
@@ -25,6 +36,9 @@ from bench.workloads import TextKind, Workload
 
 INT8_ARM = "engine-int8"
 ALL_IN_PROCESS_ARMS = (*IN_PROCESS_ARMS, INT8_ARM, *RUNTIME_ARMS)
+ARMS_BEFORE = tuple(f"{name}{BEFORE}" for name in ("engine", INT8_ARM, "service"))
+"""The same of another checkout, to see what changed in one run."""
+INT8_ARMS = (INT8_ARM, *(name for name in RUNTIME_ARMS if name.endswith("-int8")))
 SERIAL_ARMS = ("naive", "pipeline")
 SERIAL_SHARE = 0.25
 """These answer one request after the other, at the same speed however many wait: a part of the requests will do."""
@@ -51,6 +65,7 @@ class Options:
         warm_up_texts: texts each arm classifies before anything is measured, by model.
         texts: the labelled texts to draw from.
         folder: where logs and the record go.
+        before: another checkout of this repository, whose are the arms that end in `-before`.
     """
 
     models: tuple[str, ...]
@@ -63,6 +78,7 @@ class Options:
     warm_up_texts: dict[str, int]
     texts: list[LabelledText]
     folder: Path
+    before: Path | None = None
 
 
 class Session:
@@ -89,7 +105,7 @@ class Session:
             arms: dict[str, Arm] = {}
             # In this order: the peers' chunk comes from the sweep of the pipeline.
             for names in (ALL_IN_PROCESS_ARMS, HTTP_ARMS):
-                for name in [name for name in self._options.arms if name in names]:
+                for name in [name for name in self._options.arms if name.removesuffix(BEFORE) in names]:
                     if arm := self._start(model, kind, name):
                         opened.callback(arm.close)
                         arms[name] = arm
@@ -101,21 +117,25 @@ class Session:
                 opened.callback(limit.close)
             self._run_rounds(model, kind, arms, limit)
             if model == "bundled" and kind == "tweets" and isinstance(engine := arms.get("engine"), InProcessArm):
-                self._run_extras(engine, arms.get(INT8_ARM))
+                self._run_extras(engine, [arms[name] for name in INT8_ARMS if name in arms])
 
     def _start(self, model: str, kind: TextKind, name: str) -> Arm | None:
         """Start an arm and warm it up; None, with the reason kept, if that fails."""
         tell(f"{model}, {kind}: starting {name}")
         log, threads, folder = self._log(model, name), self._options.threads, checkpoint(model)
         try:
-            if name in ALL_IN_PROCESS_ARMS:
-                return self._warmed_up(InProcessArm(name, folder, threads, log), model, kind)
-            if not SERVERS[name].is_installed():
+            root = self._options.before if name.endswith(BEFORE) and self._options.before else ROOT
+            if name.removesuffix(BEFORE) in ALL_IN_PROCESS_ARMS:
+                return self._warmed_up(InProcessArm(name, folder, threads, log, root), model, kind)
+            server = SERVERS[name.removesuffix(BEFORE)]
+            if not server.is_installed():
                 raise ArmError(f"{name} is not installed; `python -m bench.setup {name}` says why")
             tuning = self._tuning(model, kind, name)
-            if name != "service":
+            if server.name == "service":
+                server = replace(server, folder=root)
+            else:
                 self._record.tunings.setdefault(model, {})[f"{name}, {kind}"] = asdict(tuning)
-            return self._warmed_up(HttpArm(SERVERS[name], folder, threads, tuning, log), model, kind)
+            return self._warmed_up(HttpArm(server, folder, threads, tuning, log), model, kind)
         except ArmError as error:
             self._fail(model, name, error)
             return None
@@ -170,7 +190,7 @@ class Session:
         shape = ModelShape.of(checkpoint(model))
         reference: list[str] = []
         for name in list(arms):
-            if workload.name not in WORKLOADS_OF.get(name, (workload.name,)):
+            if workload.name not in WORKLOADS_OF.get(name.removesuffix(BEFORE), (workload.name,)):
                 continue
             arm = arms[name]
             part = requests[: max(1, round(len(requests) * SERIAL_SHARE))] if name in SERIAL_ARMS else requests
@@ -202,14 +222,14 @@ class Session:
             tell(f"{arm.name}: others kept {measured.other_cores:.2f} cores busy")
         return measured
 
-    def _run_extras(self, engine: InProcessArm, int8: Arm | None) -> None:
+    def _run_extras(self, engine: InProcessArm, in_int8: list[Arm]) -> None:
         """What is measured once, on the bundled model only: many texts, and what int8 loses."""
         if self._options.scale_texts:
             self._record.scale = measure_scale(engine, self._tweets, self._options.scale_texts)
             tell(f"scale: {self._record.scale}")
-        if int8:
-            for precision, arm in (("float32", engine), ("int8", int8)):
-                self._record.macro_recall[precision] = measure_recall(arm, self._options.texts)
+        if in_int8:
+            for arm in (engine, *in_int8):
+                self._record.macro_recall[arm.name] = measure_recall(arm, self._options.texts)
             tell(f"macro recall: {self._record.macro_recall}")
         self._record.write(self._options.folder / "record.json")
 
@@ -240,3 +260,4 @@ def known_arms() -> Iterator[str]:
     """Every arm there is, in the order of measurement."""
     yield from ALL_IN_PROCESS_ARMS
     yield from HTTP_ARMS
+    yield from ARMS_BEFORE

@@ -25,6 +25,7 @@ from bench.workloads import WORKLOADS, TextKind
 OF_REQUESTS: dict[str, tuple[Any, ...]] = {"max_requests": (8, 64), "wait_ms": (5,)}
 CANDIDATES: dict[str, dict[str, tuple[Any, ...]]] = {
     "infinity": {"is_compiled": (True,)},
+    "infinity-onnx": {},
     "litserve": OF_REQUESTS,
     "mosec": OF_REQUESTS,
     "bentoml": {"max_requests": (8, 64)},
