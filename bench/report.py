@@ -31,9 +31,9 @@ the last one is answered. Over HTTP the load comes from a process of its own on 
 
 - `engine` is our engine without a server, `engine-int8` the same in int8; names that end in `-before` are those of
   another commit. `naive` is the public example's routine: chunks of 16 in order of arrival, padded to the longest, each
-  request on its own. `pipeline` is transformers' pipeline at the batch size that the sweep below found best for the kind
-  of text. These two answer one request after the other, so they get the first {SERIAL_SHARE:.0%} of the requests; their
-  latencies include the wait for their turn.
+  request on its own. `pipeline` is transformers' pipeline at the batch size that the sweep below found best for the
+  kind of text. These two answer one request after the other, so they get the first {SERIAL_SHARE:.0%} of the requests;
+  their latencies include the wait for their turn.
 - `onnxruntime` and `openvino` run the same model in process, in float32 and in int8, the texts of a whole run sorted by
   length into passes of at most 1,024 padded tokens.
 - `service` is our chute on the SDK's own server. The other servers have one model process each and their batching on.

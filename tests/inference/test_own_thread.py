@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
+import sys
 import threading
 import time
 
@@ -38,3 +42,16 @@ def test_no_thread_is_left_that_the_work_computed_with() -> None:
     while num_threads() > before and time.monotonic() < deadline:
         time.sleep(0.01)
     assert num_threads() <= before
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="torch comes with another OpenMP")
+@pytest.mark.parametrize(("set_by_deployer", "expected"), [(None, "10000"), ("77", "77")])
+def test_teams_stop_waiting_awake_soon_after_a_pass(set_by_deployer: str | None, expected: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    if set_by_deployer:
+        environment["GOMP_SPINCOUNT"] = set_by_deployer
+    told = subprocess.run(
+        [sys.executable, "-c", "import batch_inference.engine"],
+        env=environment | {"OMP_DISPLAY_ENV": "verbose"}, capture_output=True, text=True, check=True,
+    ).stderr  # fmt: skip
+    assert f"GOMP_SPINCOUNT = '{expected}'" in told
