@@ -87,7 +87,7 @@ class CpuKernels:
 
     def feed_forward(self, inner: Affine, outer: Affine) -> Callable[[torch.Tensor], torch.Tensor]:
         """One layer after the other."""
-        return FeedForward(FloatLinear(inner), FloatLinear(outer))
+        return FeedForward(self.linear(inner), self.linear(outer))
 
     def calibrate(self, run: Callable[[TokenRows], object]) -> None:
         """There is nothing to learn."""

@@ -112,18 +112,19 @@ class Int8Linear(CpuLinear):
 
     def of_bytes(self, inputs: torch.Tensor, span: ByteRange) -> torch.Tensor:
         """The layer, of inputs that are bytes of this range already."""
-        result: torch.Tensor = _ONEDNN_INT8.qlinear_pointwise.default(
-            inputs, span.scale, span.zero_point, self._weight, self._scales, self._zero_points, self._bias,
-            1.0, 0, torch.float32, "none", [], "none",
-        )  # fmt: skip
-        return result
+        return self._product(inputs, span, 1.0, 0, torch.float32, "none")
 
     def gelu_bytes(self, inputs: torch.Tensor, span: ByteRange) -> torch.Tensor:
         """GELU of the layer's outputs as bytes of this range, all in one kernel; what is beyond it is cut off."""
-        values, own_span = self._quantised(inputs)
+        return self._product(*self._quantised(inputs), span.scale, span.zero_point, torch.uint8, "gelu")
+
+    def _product(
+        self, inputs: torch.Tensor, span: ByteRange, scale: float, zero_point: int, dtype: torch.dtype, follows: str
+    ) -> torch.Tensor:
+        """Of bytes of a range, and what follows it, in a type with a scale and a zero point."""
         result: torch.Tensor = _ONEDNN_INT8.qlinear_pointwise.default(
-            values, own_span.scale, own_span.zero_point, self._weight, self._scales, self._zero_points, self._bias,
-            span.scale, span.zero_point, torch.uint8, "gelu", [], "none",
+            inputs, span.scale, span.zero_point, self._weight, self._scales, self._zero_points, self._bias,
+            scale, zero_point, dtype, follows, [], "none",
         )  # fmt: skip
         return result
 

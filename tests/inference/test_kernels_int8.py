@@ -82,9 +82,8 @@ def test_channels_of_all_sizes_are_told_apart() -> None:
 def test_a_layer_that_bytes_cannot_compute_stays_in_float32() -> None:
     # Every token is large in two channels of its own, which cancel out: no channel stands out, and what is left of a
     # token is lost in the steps that the large values need.
-    inputs = torch.randn(32, 64) + 1000 * torch.eye(32).repeat_interleave(2, dim=1) * torch.tensor([1.0, -1.0]).repeat(
-        32
-    )
+    large = torch.eye(32).repeat_interleave(2, dim=1) * torch.tensor([1000.0, -1000.0]).repeat(32)
+    inputs = torch.randn(32, 64) + large
     weight = affine(32, 16).weight.repeat_interleave(2, dim=1)
     layer = CalibratedLinear(Affine(weight, torch.zeros(16)))
     expected = layer(inputs)

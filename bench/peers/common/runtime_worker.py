@@ -91,6 +91,24 @@ def serve(load: Callable[[Path, bool, int], Forward]) -> None:
         print(json.dumps(result), file=results, flush=True)
 
 
+def export_onnx(checkpoint: Path, file: Path) -> None:
+    """Write the checkpoint as ONNX, for any number of rows of any length."""
+    import torch
+
+    rows = torch.full((2, 16), 5)
+    axes = {name: {0: "rows", 1: "length"} for name in ("input_ids", "attention_mask")}
+    torch.onnx.export(
+        load_torch(checkpoint),
+        (rows, torch.ones_like(rows)),
+        str(file),
+        input_names=list(axes),
+        output_names=["logits"],
+        dynamic_axes=axes | {"logits": {0: "rows"}},
+        opset_version=17,
+        dynamo=False,
+    )
+
+
 def load_torch(checkpoint: Path) -> Any:
     """The checkpoint as transformers has it, answering with logits alone."""
     import torch

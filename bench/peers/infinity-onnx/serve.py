@@ -11,29 +11,17 @@ import shutil
 import sys
 from pathlib import Path
 
-import torch
-from runtime_worker import load_torch
+from runtime_worker import export_onnx
 
 CHECKPOINT = Path(os.environ["BENCH_MODEL"])
 EXPORTED = CHECKPOINT.with_name(f"{CHECKPOINT.name}-onnx")
-PASSES = ("input_ids", "attention_mask")
 
 
 def export() -> None:
     """The checkpoint as Infinity looks for it: a folder with `model.onnx`."""
     unfinished = EXPORTED.with_suffix(".unfinished")
     shutil.copytree(CHECKPOINT, unfinished, ignore=shutil.ignore_patterns("*.safetensors"), dirs_exist_ok=True)
-    rows = torch.full((2, 16), 5)
-    torch.onnx.export(
-        load_torch(CHECKPOINT),
-        (rows, torch.ones_like(rows)),
-        str(unfinished / "model.onnx"),
-        input_names=list(PASSES),
-        output_names=["logits"],
-        dynamic_axes={name: {0: "rows", 1: "length"} for name in PASSES} | {"logits": {0: "rows"}},
-        opset_version=17,
-        dynamo=False,
-    )
+    export_onnx(CHECKPOINT, unfinished / "model.onnx")
     unfinished.rename(EXPORTED)
 
 

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import onnx
 import onnxruntime
-import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.transformers.optimizer import optimize_model
-from runtime_worker import Forward, load_torch, serve
+from runtime_worker import Forward, export_onnx, serve
 
 
 def load(checkpoint: Path, is_int8: bool, threads: int) -> Forward:
@@ -19,18 +18,7 @@ def load(checkpoint: Path, is_int8: bool, threads: int) -> Forward:
     config = json.loads((checkpoint / "config.json").read_text())
     with tempfile.TemporaryDirectory() as folder:
         exported, optimised, small = (str(Path(folder, name)) for name in ("a.onnx", "b.onnx", "c.onnx"))
-        rows = torch.full((2, 16), 5)
-        axes = {name: {0: "rows", 1: "length"} for name in ("input_ids", "attention_mask")}
-        torch.onnx.export(
-            load_torch(checkpoint),
-            (rows, torch.ones_like(rows)),
-            exported,
-            input_names=list(axes),
-            output_names=["logits"],
-            dynamic_axes=axes,
-            opset_version=17,
-            dynamo=False,
-        )
+        export_onnx(checkpoint, Path(exported))
         optimize_model(
             exported, "bert", num_heads=config["num_attention_heads"], hidden_size=config["hidden_size"]
         ).save_model_to_file(optimised)
