@@ -14,7 +14,7 @@ DURATION ?= 30m
 .PHONY: run test fuzz soak rehearse check-pins check-next preflight check format openapi bench tune check-gpu clean test-ray
 
 run: $(INSTALLED)
-	@$(BIN)/python tools/run_locally.py --chute $(CHUTE) --port $(PORT) --model $(MODEL)
+	@$(BIN)/python -m tools.run_locally --chute $(CHUTE) --port $(PORT) --model $(MODEL)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
@@ -40,15 +40,15 @@ rehearse: $(INSTALLED)
 
 # Whether the image's packages exist and fit together. Needs a Python 3.12 and downloads much, so it is not a test.
 check-pins: $(INSTALLED)
-	$(BIN)/python tools/check_image_pins.py --python $(PYTHON312)
+	$(BIN)/python -m tools.check_image_pins --python $(PYTHON312)
 
 # The rehearsal on the newest SDK, pre-releases too, in an environment of its own. TESTS='...' runs others.
 check-next: $(INSTALLED)
-	$(BIN)/python tools/check_next.py $(TESTS)
+	$(BIN)/python -m tools.check_next $(TESTS)
 
 # What would be deployed, whether the platform would take it, and what it costs. Uploads nothing. RATE: texts per second.
 preflight: $(INSTALLED)
-	@$(BIN)/python tools/preflight.py --chute $(CHUTE) $(if $(RATE),--rate $(RATE))
+	@$(BIN)/python -m tools.preflight --chute $(CHUTE) $(if $(RATE),--rate $(RATE))
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
@@ -68,11 +68,11 @@ bench: $(INSTALLED)
 # How throughput grows with BATCH_PROCESSOR_MAX_BATCH_TOKENS on this machine, as a table and a drawing.
 tune: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
-	BATCH_PROCESSOR_MODEL=$(MODEL) $(BIN)/python tools/tune.py --plot bench/plots/tune.svg
+	BATCH_PROCESSOR_MODEL=$(MODEL) $(BIN)/python -m tools.tune --plot bench/plots/tune.svg
 
 # After a change of the wire: a test holds this file against what is served.
 openapi: $(INSTALLED)
-	$(BIN)/python tools/write_openapi.py docs/openapi.json
+	$(BIN)/python -m tools.write_openapi docs/openapi.json
 
 # All that has to be known from a real GPU, in ten minutes, into bench/gpu/. CHECK_GPU=--dry runs it on a CPU.
 check-gpu: $(INSTALLED)

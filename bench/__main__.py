@@ -27,8 +27,8 @@ from bench.machine import describe_machine
 from bench.record import Record
 from bench.report import RESULTS, summary, write_report
 from bench.session import ARMS_BEFORE, Options, Session, known_arms, tell
-from bench.texts import default_texts, describe_texts, read_labelled
 from bench.workloads import WORKLOADS
+from rehearsal.texts import default_texts, describe_texts, read_labelled
 
 QUICK_SHARE = 0.125
 

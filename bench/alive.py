@@ -21,7 +21,9 @@ from pathlib import Path
 
 import httpx
 
-from bench.processes import end_tree, free_port, service_command
+from bench.processes import end_tree
+from rehearsal.dev_server import service_command, wait_until_answered
+from rehearsal.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 PAUSE_S, IDLE_S, LOAD_S, NUM_CLIENTS, START_S = 0.05, 2.0, 15.0, 24, 300.0
@@ -67,8 +69,8 @@ def measure(root: Path) -> dict[str, float]:
         process = subprocess.Popen(service_command(port), cwd=root, env=environment, stdout=log, stderr=log)
         prober = Prober(port + 1)
         try:
+            wait_until_answered(f"http://127.0.0.1:{port}/batch-stats", process)
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=300) as client:
-                _wait(client)
                 prober.phase = "idle"
                 time.sleep(IDLE_S)
                 prober.phase = "4 bodies of 12 MB"
@@ -83,16 +85,6 @@ def measure(root: Path) -> dict[str, float]:
             prober.stop()
             end_tree(process)
     return dict(prober.gaps)
-
-
-def _wait(client: httpx.Client) -> None:
-    gives_up_at = time.monotonic() + START_S
-    while time.monotonic() < gives_up_at:
-        with suppress(httpx.TransportError):
-            client.get("/batch-stats")
-            return
-        time.sleep(0.2)
-    raise RuntimeError(f"the chute did not serve within {START_S:.0f} s")
 
 
 def _at_once(times: int, call: Callable[[], object]) -> None:

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.processes import PeakMemory, cpu_s, end_tree, free_port, freeze, rss_mib, thaw
+from bench.processes import PeakMemory, cpu_s, end_tree, freeze, rss_mib, thaw
 from bench.quiet import busy_s
 from bench.servers import PEERS, SERVERS, VENVS, Server
 from bench.tuning import Tuning
+from rehearsal.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 START_TIMEOUT_S = 300

@@ -17,7 +17,7 @@ from batch_embedding.recipe import Recipe
 from batch_embedding.settings import EmbedderSettings
 from batch_inference.engine import Engine
 from bench.servers import VENVS
-from bench.texts import OWN_LONG_TEXTS, OWN_SHORT_TEXTS, read_labelled, varied_texts
+from rehearsal.texts import OWN_LONG_TEXTS, OWN_SHORT_TEXTS, read_labelled, varied_texts
 from tools.run_locally import CHUTES
 
 NUM_TEXTS, ROUNDS, REQUEST_TEXTS = 400, 5, 100

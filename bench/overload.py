@@ -17,7 +17,6 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,11 +26,13 @@ import psutil  # type: ignore[import-untyped]
 
 from bench.checkpoints import checkpoint
 from bench.machine import describe_machine
-from bench.processes import MIB, cpu_s, end_tree, free_port
+from bench.processes import MIB, cpu_s, end_tree
 from bench.record import percentile
 from bench.servers import SERVERS
-from bench.texts import OWN_SHORT_TEXTS, read_labelled
 from bench.tuning import Tuning
+from rehearsal.dev_server import wait_until_answered
+from rehearsal.ports import free_port
+from rehearsal.texts import OWN_SHORT_TEXTS, read_labelled
 
 TEXTS_PER_REQUEST = 100
 CLOSED_CLIENTS = 8
@@ -220,23 +221,12 @@ async def measure(url: str, pid: int, times: float, seconds: float) -> dict[str,
     timeout = aiohttp.ClientTimeout(total=None)
     async with aiohttp.ClientSession(url, connector=connector, timeout=timeout) as session:
         service = Service(session, pid)
-        await _until_ready(service)
         await best_rate(service, min(seconds, 5))
         measured = {f"overload, {times:g} times": await overload(service, times, seconds)}
         for in_flight in (1, 4):
             name = f"one greedy client, {in_flight} in flight"
             measured[name] = await fairness(service, in_flight, seconds / 2)
         return measured
-
-
-async def _until_ready(service: Service) -> None:
-    gives_up_at = time.monotonic() + START_S
-    while time.monotonic() < gives_up_at:
-        with suppress(aiohttp.ClientError):
-            await service.stats()
-            return
-        await asyncio.sleep(0.2)
-    raise RuntimeError(f"the service did not answer within {START_S:.0f} s")
 
 
 def main() -> None:
@@ -249,6 +239,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         server = SERVERS["service"].start(checkpoint("bundled"), port, args.threads, Tuning(), Path(folder) / "log")
         try:
+            wait_until_answered(f"http://127.0.0.1:{port}/batch-stats", server)
             measured = asyncio.run(measure(f"http://127.0.0.1:{port}", server.pid, args.times, args.seconds))
         finally:
             end_tree(server)

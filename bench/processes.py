@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from types import TracebackType
@@ -15,25 +13,6 @@ import psutil  # type: ignore[import-untyped]
 
 MIB = 1024**2
 SAMPLE_EVERY_S = 0.25
-
-
-def free_port() -> int:
-    """A port of the loopback interface that is free now, as the one after it is."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return port
-
-
-def service_command(port: int) -> list[str]:
-    """How the SDK serves the classifier at a port, in dev mode; its log server, with `/_alive`, at the next one."""
-    command = [sys.executable, "-m", "chutes.cli", "run", "batch_processor:chute", "--dev", "--host", "127.0.0.1"]
-    return [*command, "--port", str(port), "--logging-port", str(port + 1)]
 
 
 def process_tree(pid: int) -> list[psutil.Process]:

@@ -6,7 +6,7 @@ import statistics
 from collections import Counter
 
 from bench.arms import Arm, InProcessArm
-from bench.texts import SENTIMENTS, LabelledText, tweet_texts
+from rehearsal.texts import SENTIMENTS, LabelledText, tweet_texts
 
 CLIENTS = 8
 TEXTS_PER_REQUEST = 100

@@ -30,9 +30,9 @@ from bench.record import Record, Sample
 from bench.scale import measure_recall, measure_scale
 from bench.servers import SERVERS
 from bench.sweep import sweep_pipeline
-from bench.texts import LabelledText, mixed_texts, tweet_texts
 from bench.tuning import Tuning, read_tuned
 from bench.workloads import TextKind, Workload
+from rehearsal.texts import LabelledText, mixed_texts, tweet_texts
 
 INT8_ARM = "engine-int8"
 ALL_IN_PROCESS_ARMS = (*IN_PROCESS_ARMS, INT8_ARM, *RUNTIME_ARMS)

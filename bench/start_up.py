@@ -17,7 +17,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.processes import cpu_s, end_tree, free_port, service_command
+from bench.processes import cpu_s, end_tree
+from rehearsal.dev_server import service_command
+from rehearsal.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 TIMEOUT_S = 600.0

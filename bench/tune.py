@@ -18,9 +18,9 @@ from bench.arms import ArmError, HttpArm
 from bench.checkpoints import CACHE, MODELS, checkpoint
 from bench.servers import PEER_NAMES, SERVERS
 from bench.session import tell
-from bench.texts import default_texts, mixed_texts, read_labelled, tweet_texts
 from bench.tuning import Tuning, write_tuned
 from bench.workloads import WORKLOADS, TextKind
+from rehearsal.texts import default_texts, mixed_texts, read_labelled, tweet_texts
 
 OF_REQUESTS: dict[str, tuple[Any, ...]] = {"max_requests": (8, 64), "wait_ms": (5,)}
 CANDIDATES: dict[str, dict[str, tuple[Any, ...]]] = {

@@ -2,7 +2,7 @@
 
 Follows `deploy_chute` and `_deploy_chute` of its `api/chute/router.py` (newest public state, August 2026) for an
 ordinary user, one without roles. Left out: what depends on its tables (the image, the name's owner, balances), which
-`tests/platform/fake_api.py` keeps, and the review of the code by a language model.
+`rehearsal/fake_api.py` keeps, and the review of the code by a language model.
 """
 
 from __future__ import annotations

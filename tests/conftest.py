@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
 import hypothesis
@@ -17,72 +10,12 @@ import pytest
 
 from batch_inference.engine import Engine
 from batch_inference.settings import load_settings
-from bench.processes import free_port
-from bench.texts import OWN_LONG_TEXTS, OWN_SHORT_TEXTS, read_labelled, varied_texts
-
-ROOT = Path(__file__).resolve().parent.parent
+from rehearsal.dev_server import Server, running_server
+from rehearsal.texts import OWN_LONG_TEXTS, OWN_SHORT_TEXTS, read_labelled, varied_texts
 
 # No test asserts a time: one in a hundred examples may take long on a machine that others use.
 hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
-
-
-@dataclass(frozen=True)
-class Server:
-    """A running service: its address, process and log."""
-
-    url: str
-    process: subprocess.Popen[bytes]
-    log: Path
-
-
-@contextmanager
-def running_server(
-    log: Path,
-    chute: str = "batch_processor:chute",
-    code: Path = ROOT,
-    output: int | None = None,
-    **environment: str,
-) -> Iterator[Server]:
-    """Serve a chute of the folder `code` through the SDK's own command, in a process of its own; ours with the bundled
-    model.
-
-    It writes to the file `log`, or to the descriptor `output` if there is one.
-    """
-    port = free_port()
-    chutes = str(Path(sys.executable).with_name("chutes"))
-    command = [chutes, "run", chute, "--dev", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--logging-port", str(port + 1)]
-    environment = {
-        **os.environ,
-        "CHUTES_EXECUTION_CONTEXT": "REMOTE",
-        "BATCH_PROCESSOR_MODEL": "bundled",
-        # Tests ask for the same texts again to see them computed again.
-        "BATCH_PROCESSOR_ANSWER_CACHE_MIB": "0",
-        "TOKENIZERS_PARALLELISM": "false",
-        "PYTHONPATH": str(ROOT),
-        **environment,
-    }
-    with log.open("wb") as file:
-        stdout = file if output is None else output
-        process = subprocess.Popen(command, cwd=code, env=environment, stdout=stdout, stderr=subprocess.STDOUT)
-        try:
-            _wait_until_ready(process, f"http://127.0.0.1:{port}", log)
-            yield Server(f"http://127.0.0.1:{port}", process, log)
-        finally:
-            process.kill()
-            process.wait()
-
-
-def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    for _ in range(1200):
-        assert process.poll() is None, f"the server ended:\n{log.read_text()[-3000:]}"
-        try:
-            httpx.get(f"{url}/batch-stats")
-            return
-        except httpx.TransportError:
-            time.sleep(0.1)
-    raise AssertionError(f"the server is not ready:\n{log.read_text()[-3000:]}")
 
 
 @pytest.fixture(scope="session")

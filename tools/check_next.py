@@ -12,10 +12,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from tools.check_image_pins import canonical, read_pins
 
-from tools.check_image_pins import canonical, read_pins  # noqa: E402
+ROOT = Path(__file__).resolve().parent.parent
 
 NEWEST_SDK = "chutes>=0.6.10rc0"
 """A version that is a pre-release allows pre-releases, and of this package alone."""

@@ -1,6 +1,6 @@
 """Judge a model on labelled texts: macro-averaged recall, TweetEval's measure for sentiment.
 
-    BATCH_PROCESSOR_MODEL=bundled .venv/bin/python tools/evaluate_model.py ../shared/data/tweeteval-val.tsv
+    BATCH_PROCESSOR_MODEL=bundled .venv/bin/python -m tools.evaluate_model ../shared/data/tweeteval-val.tsv
 
 Each line of the file is a label (0 negative, 1 neutral, 2 positive), a tab, and a text. The model, its device and its
 precision come from the service's own environment variables, and the texts go through the service's own engine.
@@ -13,8 +13,6 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from batch_inference.engine import Engine
 from batch_inference.errors import BatchInferenceError

@@ -1,6 +1,6 @@
 """When windows help: sentiment of rated reviews, cut off at `max_length` against read whole in windows.
 
-    BATCH_PROCESSOR_MODEL=bundled .venv/bin/python tools/measure_windows.py ../shared/data/amazon-reviews.tsv
+    BATCH_PROCESSOR_MODEL=bundled .venv/bin/python -m tools.measure_windows ../shared/data/amazon-reviews.tsv
 
 Each line of the file is a rating (its sign is the sentiment), a tab, and a review. A review is right if the model finds
 its sentiment likelier than the opposite. Prints a table in Markdown.
@@ -13,8 +13,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from batch_inference.engine import Classification, Engine
 from batch_inference.errors import BatchInferenceError

@@ -16,12 +16,11 @@ from typing import Any
 import httpx
 from pydantic import ValidationError
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from platform_rules.chute_args import ChuteArgs
+from platform_rules.gpus import LAST_KNOWN_PRICES, PRICES_OF, PRICES_URL, published_prices
+from platform_rules.refusals import FEE_HOURS, SHELL_REDIRECT, hourly_price, refusals
 
-from platform_rules.chute_args import ChuteArgs  # noqa: E402
-from platform_rules.gpus import LAST_KNOWN_PRICES, PRICES_OF, PRICES_URL, published_prices  # noqa: E402
-from platform_rules.refusals import FEE_HOURS, SHELL_REDIRECT, hourly_price, refusals  # noqa: E402
+ROOT = Path(__file__).resolve().parent.parent
 
 PRICES_TIMEOUT_S = 5.0
 PLACEHOLDER_USERNAME = "myuser"

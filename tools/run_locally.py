@@ -19,13 +19,12 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from batch_embedding.settings import EmbedderSettings
+from batch_generation.settings import GeneratorSettings
+from batch_inference.errors import SettingsError
+from batch_inference.settings import BUNDLED_MODEL, Settings, load_settings
 
-from batch_embedding.settings import EmbedderSettings  # noqa: E402
-from batch_generation.settings import GeneratorSettings  # noqa: E402
-from batch_inference.errors import SettingsError  # noqa: E402
-from batch_inference.settings import BUNDLED_MODEL, Settings, load_settings  # noqa: E402
+ROOT = Path(__file__).resolve().parent.parent
 
 START_TIMEOUT_S = 300
 

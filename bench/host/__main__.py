@@ -18,9 +18,6 @@ import os
 import statistics
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -30,13 +27,17 @@ from typing import Any
 
 from bench.checkpoints import CACHE, train_roberta_tokenizer
 from bench.machine import describe_machine
-from bench.processes import cpu_s, end_tree, free_port, freeze, thaw
-from bench.texts import default_texts, read_labelled, tweet_texts
-from tests.platform.running import wait_for_port
-from tests.platform.session import Session
+from bench.processes import cpu_s, end_tree, freeze, thaw
+from rehearsal.dev_server import wait_until_answered
+from rehearsal.ports import free_port
+from rehearsal.running import wait_for_port
+from rehearsal.session import Session
+from rehearsal.texts import default_texts, read_labelled, tweet_texts
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-INSTANT = Path(__file__).resolve().with_name("instant.py")
+INSTANT = Path("bench/host/instant.py")
+"""In every checkout: each serves its code by a script of its own."""
+
 MODES = ("dev", "encrypted")
 MAX_BATCH_TOKENS = 16_384
 """As on a GPU; the tokens of 600 tweets."""
@@ -119,7 +120,7 @@ def running(mode: str, code: Path, checkpoint: Path, folder: Path) -> Iterator[I
     folder.mkdir(parents=True, exist_ok=True)
     session = Session.create().to_json() if mode == "encrypted" else ""
     port, cords_file, log = free_port(), folder / "cords.json", folder / "log"
-    command = [sys.executable, str(INSTANT), mode, str(port)] + ([str(cords_file)] if session else [])
+    command = [sys.executable, str(code / INSTANT), mode, str(port)] + ([str(cords_file)] if session else [])
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=code, env=environment(checkpoint, session), stdout=output, stderr=subprocess.STDOUT
@@ -129,28 +130,18 @@ def running(mode: str, code: Path, checkpoint: Path, folder: Path) -> Iterator[I
         cords = json.loads(cords_file.read_text()) if session else []
         paths = {cord["public_api_path"]: cord["path"] for cord in cords}
         if not session:
-            _wait_for_answer(f"http://127.0.0.1:{port}/batch-stats")
+            wait_until_answered(f"http://127.0.0.1:{port}/batch-stats", process, log)
         freeze(process.pid)
         yield Instance(mode, f"http://127.0.0.1:{port}", session, paths, process)
     finally:
         end_tree(process)
 
 
-def _wait_for_answer(url: str) -> None:
-    for _ in range(600):
-        try:
-            with urllib.request.urlopen(url, timeout=60):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
-    raise RuntimeError(f"{url} does not answer")
-
-
 def stages_of(code: Path, checkpoint: Path, texts: list[str]) -> dict[str, float]:
     """CPU microseconds a text inside a cord, by stage, for a request of 100 texts."""
     texts_file = CACHE / "host" / "texts.json"
     texts_file.write_text(json.dumps(texts[:100]))
-    command = [sys.executable, str(INSTANT), "stages", str(texts_file)]
+    command = [sys.executable, str(code / INSTANT), "stages", str(texts_file)]
     result = subprocess.run(command, cwd=code, env=environment(checkpoint), capture_output=True, check=False)
     if result.returncode:
         raise RuntimeError(result.stderr.decode(errors="replace")[-2000:])

@@ -88,9 +88,9 @@ def serve_dev(port: str) -> None:
 def serve_encrypted(port: str, cords_file: str) -> None:
     """What the platform runs, with the stand-ins of the rehearsal for its closed-source parts."""
     sys.argv = ["instance", "batch_processor:chute", "--port", port, "--cords-file", cords_file]
-    if "--logging-port" in Path("tests/platform/instance.py").read_text():
+    if "--logging-port" in Path("rehearsal/instance.py").read_text():
         sys.argv += ["--logging-port", str(int(port) + 1)]
-    runpy.run_module("tests.platform.instance", run_name="__main__")
+    runpy.run_module("rehearsal.instance", run_name="__main__")
 
 
 def measure_stages(texts_file: str) -> None:

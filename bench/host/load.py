@@ -19,7 +19,7 @@ import aiohttp
 import httpx
 import orjson
 
-from tests.platform.session import Session
+from rehearsal.session import Session
 
 GATEWAY_ADDRESS = "127.0.0.2"
 """The SDK takes 127.0.0.1 for a health check and lets it pass unencrypted."""

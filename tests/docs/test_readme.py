@@ -19,8 +19,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.processes import free_port
-from tests.conftest import ROOT
+from rehearsal.dev_server import ROOT
+from rehearsal.ports import free_port
 from tests.docs.blocks import Block, Command, blocks_of, commands_of, difference
 
 PAGE = ROOT / "README.md"
@@ -62,7 +62,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def running(workspace: Path) -> Iterator[Running]:
     """The command that `make run` runs, once it says that it is ready."""
     port = free_port()
-    command = [sys.executable, "tools/run_locally.py", "--port", str(port), "--model", "bundled"]
+    command = [sys.executable, "-m", "tools.run_locally", "--port", str(port), "--model", "bundled"]
     process = subprocess.Popen(command, cwd=workspace, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout
     output: list[str] = []
@@ -86,7 +86,7 @@ def running(workspace: Path) -> Iterator[Running]:
 def run(command: str, running: Running, workspace: Path) -> tuple[list[str], int]:
     """What a command prints, and its status. `make run` goes without its check that all is installed: it is."""
     command = command.replace(SERVED_AT, running.url)
-    command = command.replace("make run", f"{sys.executable} tools/run_locally.py --port {free_port()}")
+    command = command.replace("make run", f"{sys.executable} -m tools.run_locally --port {free_port()}")
     # Progress of curl is for people at a terminal.
     command = command.replace("curl ", "curl -s ")
     finished = subprocess.run(

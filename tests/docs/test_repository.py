@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.texts import OWN_LONG_TEXTS, OWN_SHORT_TEXTS, SENTIMENTS, read_labelled, varied_texts
-from tests.conftest import ROOT
+from rehearsal.dev_server import ROOT
+from rehearsal.texts import OWN_LONG_TEXTS, OWN_SHORT_TEXTS, SENTIMENTS, read_labelled, varied_texts
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("texts/*.md"), *ROOT.glob("models/*/*.md")])
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)", re.DOTALL)

@@ -12,7 +12,7 @@ import pytest
 from langchain_openai import OpenAIEmbeddings
 from sentence_transformers import SentenceTransformer
 
-from tests.conftest import Server, running_server
+from rehearsal.dev_server import Server, running_server
 from tools.run_locally import CHUTES
 
 TEXTS = ["I love this!", "What a waste of money.", "The parcel came on Monday."]

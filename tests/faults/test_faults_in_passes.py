@@ -15,7 +15,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
-from tests.conftest import ROOT, Server, running_server
+from rehearsal.dev_server import ROOT, Server, running_server
 
 FOLDER = Path(__file__).resolve().parent
 FAILED_IN_MODEL = {"detail": "the model failed on this request; the log says why"}

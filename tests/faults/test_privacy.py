@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.conftest import Server, running_server
+from rehearsal.dev_server import Server, running_server
 
 FOLDER = Path(__file__).resolve().parent
 MARK = "xyzzy4711plugh"

@@ -12,7 +12,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.conftest import running_server
+from rehearsal.dev_server import running_server
 
 FOLDER = Path(__file__).resolve().parent
 NUM_READERS = 8

@@ -13,7 +13,7 @@ import pytest
 from batch_inference.errors import ModelLoadError
 from batch_inference.model import SentimentModel
 from batch_inference.settings import load_settings
-from tests.conftest import ROOT
+from rehearsal.dev_server import ROOT
 
 
 class Trap:

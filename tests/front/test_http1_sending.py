@@ -11,7 +11,7 @@ from hypercorn.config import Config
 from hypercorn.protocol.h11 import H11Protocol
 
 from batch_http.http1_sending import mend_sending
-from bench.processes import free_port
+from rehearsal.ports import free_port
 
 WAIT_S = 20
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from bench.texts import OWN_LONG_TEXTS, OWN_SHORT_TEXTS, read_labelled
+from rehearsal.texts import OWN_LONG_TEXTS, OWN_SHORT_TEXTS, read_labelled
 from schemas import BatchRequest, RequestBody, SingleRequest, TextClassificationRequest
 
 METHODS = ("POST", "GET", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from hypothesis import given
 
-from tests.conftest import Server, running_server
+from rehearsal.dev_server import Server, running_server
 from tests.fuzz import NUM_REQUESTS, SEED, fuzzing
 from tests.fuzz.answers import STATUSES, check_answer, num_answered
 from tests.fuzz.raw import LAST, damaged_bytes, exchange

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from batch_embedding.wire import EmbeddingList, EmbeddingRequest
 from batch_generation.wire import GenerateRequest, GenerateResult, GenerationCompleted
+from rehearsal.dev_server import running_server
 from schemas import RequestBody
-from tests.conftest import running_server
 from tests.fuzz import NUM_REQUESTS, fuzzing
 from tests.fuzz.answers import STATUSES
 from tests.fuzz.requests import Request, requests_to, several_texts, texts

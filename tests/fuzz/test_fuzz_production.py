@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 import pytest
 from hypothesis import given
 
+from rehearsal.gateway import Gateway
+from rehearsal.running import Instance, running_instance
 from tests.fuzz import NUM_REQUESTS, fuzzing
 from tests.fuzz.answers import check_answer
 from tests.fuzz.raw import damaged_bytes, exchange
 from tests.fuzz.requests import Request, requests
 from tests.fuzz.watch import Holdings
-from tests.platform.gateway import Gateway
-from tests.platform.running import Instance, running_instance
 
 ALLOWED_GROWTH_MIB = 24
 

@@ -16,7 +16,7 @@ from batch_generation.answers import in_few_writes, result_events
 from batch_generation.completion import Completion
 from batch_generation.wire import GenerationCompleted, GenerationInfo, GenerationStarted
 from batch_http.stream import MAX_LINE_BYTES, MAX_WRITES
-from tests.conftest import Server, running_server
+from rehearsal.dev_server import Server, running_server
 from tools.random_checkpoints import save_random_generator
 
 LONG = {"prompts": ["x" * 300] * 12, "max_new_tokens": 1500}

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 from jsonschema import Draft202012Validator
 
-from tests.conftest import ROOT
+from rehearsal.dev_server import ROOT
 
 JSON = "application/json"
 JSON_LINES = "application/x-ndjson"

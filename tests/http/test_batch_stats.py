@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.conftest import running_server
+from rehearsal.dev_server import running_server
 
 
 def test_figures_add_up(tmp_path: Path, tweets: list[str]) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.conftest import Server
+from rehearsal.dev_server import Server
 
 NUM_REQUESTS = 600
 AT_ONCE = 50

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 import psutil
 
-from tests.conftest import running_server
+from rehearsal.dev_server import running_server
 
 MAX_DESCRIPTORS = 256
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from tests.conftest import Server
+from rehearsal.dev_server import Server
 
 TOLERANCE = 1e-4
 

@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.conftest import Server
+from rehearsal.dev_server import Server
 from tests.http.test_bad_requests import problems_of
 
 MIB = 2**20

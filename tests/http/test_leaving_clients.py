@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from tests.conftest import running_server
+from rehearsal.dev_server import running_server
 
 LONG_TEXTS = [f"{number} " + "word " * 500 for number in range(100)]
 

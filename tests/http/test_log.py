@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from batch_http.log import MAX_WAITING_CHARACTERS, NonBlockingStream
-from tests.conftest import ROOT, running_server
+from rehearsal.dev_server import ROOT, running_server
 
 SECRET = "xyzzy-plugh"
 

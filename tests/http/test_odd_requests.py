@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.conftest import Server
+from rehearsal.dev_server import Server
 from tests.http.test_bad_requests import problems_of
 from tests.http.test_hostile_bodies import raw_connection
 

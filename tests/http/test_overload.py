@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.conftest import running_server
+from rehearsal.dev_server import running_server
 
 
 def test_a_full_queue_is_a_429(tmp_path: Path, tweets: list[str]) -> None:

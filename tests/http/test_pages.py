@@ -14,7 +14,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.conftest import ROOT, Server
+from rehearsal.dev_server import ROOT, Server
 
 ARTEFACTS = ROOT / "build" / "pages"
 PATIENCE_S = 60

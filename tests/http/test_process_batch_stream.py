@@ -14,8 +14,8 @@ import torch
 from batch_http.stream import MAX_WRITES, stream_batch
 from batch_inference.engine import Engine
 from batch_inference.forward.kernels import PlacedRows
+from rehearsal.dev_server import Server
 from schemas import BatchRequest
-from tests.conftest import Server
 from tests.http.contract import check_line
 
 

@@ -9,7 +9,7 @@ import time
 import aiohttp
 import requests
 
-from tests.conftest import Server
+from rehearsal.dev_server import Server
 
 TEXTS = [
     "I absolutely love this new product!",

@@ -16,8 +16,8 @@ import httpx
 import psutil
 import pytest
 
-from bench.processes import free_port
-from tests.conftest import ROOT
+from rehearsal.dev_server import ROOT
+from rehearsal.ports import free_port
 
 
 @contextmanager
@@ -39,7 +39,7 @@ def somebody_else(port: int) -> Iterator[int]:
 
 
 def start(port: int) -> subprocess.Popen[str]:
-    command = [sys.executable, "tools/run_locally.py", "--port", str(port)]
+    command = [sys.executable, "-m", "tools.run_locally", "--port", str(port)]
     return subprocess.Popen(
         command, cwd=ROOT, env=os.environ | {"PYTHONUNBUFFERED": "1"}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,

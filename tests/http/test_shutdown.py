@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from tests.conftest import running_server
+from rehearsal.dev_server import running_server
 
 
 def test_sigterm_under_load(tmp_path: Path, tweets: list[str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import Server
+from rehearsal.dev_server import Server
 from tests.http.hugging_face import check_js_client, check_python_client, install_js_client
 
 BLANK = "inputs[0] is blank; remove it or send some text"

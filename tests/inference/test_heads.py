@@ -10,8 +10,9 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 
 from batch_inference.heads import SentimentHead
 from batch_inference.settings import load_settings
-from tests.platform.gateway import Gateway, through_gateway
-from tests.platform.running import ROOT, running_instance
+from rehearsal.dev_server import ROOT
+from rehearsal.gateway import Gateway, through_gateway
+from rehearsal.running import running_instance
 
 EXAMPLE = ROOT / "examples" / "toxicity.py"
 LABELS = ["toxic", "insult", "threat", "obscene"]

@@ -31,7 +31,7 @@ from batch_inference.forward.weights import Affine
 from batch_inference.settings import BUNDLED_MODEL_PATH
 from batch_inference.token_rows import TokenRows
 from batch_inference.tokenizer import TextTokenizer
-from bench.texts import OWN_SHORT_TEXTS, read_labelled
+from rehearsal.texts import OWN_SHORT_TEXTS, read_labelled
 
 TOKENIZER = TextTokenizer(AutoTokenizer.from_pretrained(BUNDLED_MODEL_PATH))
 VALUES = arrays(np.float32, st.integers(1, 60), elements=st.floats(-1e6, 1e6, width=32))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.platform.running import Instance, running_instance
+from rehearsal.running import Instance, running_instance
 
 
 @pytest.fixture(scope="session")

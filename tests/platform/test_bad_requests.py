@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.platform.gateway import Gateway, through_gateway
-from tests.platform.running import Instance
+from rehearsal.gateway import Gateway, through_gateway
+from rehearsal.running import Instance
 
 BATCH_ENDPOINTS = ["/process-batch", "/process-batch-stream"]
 ENDPOINTS = [*BATCH_ENDPOINTS, "/analyze-single"]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.platform.gateway import Gateway, UserAnswer
-from tests.platform.running import Instance, running_instance
+from rehearsal.gateway import Gateway, UserAnswer
+from rehearsal.running import Instance, running_instance
 from tests.platform.test_load import is_idle, until
 
 BROKEN_CHUTES = Path(__file__).parent / "broken_chutes"

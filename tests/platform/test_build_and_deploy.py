@@ -13,12 +13,12 @@ from typing import Any
 import httpx
 import pytest
 
-from bench.processes import free_port
-from tests.platform.deployment import Deployer
-from tests.platform.fake_api import Account, FakeApi, UploadedImage, running_fake_api
-from tests.platform.image_layout import lay_out_image
-from tests.platform.instance_user import command_prefix, give, need_another_user, write_as_user
-from tests.platform.running import wait_for_port
+from rehearsal.deployment import Deployer
+from rehearsal.fake_api import Account, FakeApi, UploadedImage, running_fake_api
+from rehearsal.image_layout import lay_out_image
+from rehearsal.instance_user import command_prefix, give, need_another_user, write_as_user
+from rehearsal.ports import free_port
+from rehearsal.running import wait_for_port
 
 
 @dataclass(frozen=True)

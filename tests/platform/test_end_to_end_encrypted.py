@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from tests.platform.end_to_end import call_end_to_end
-from tests.platform.gateway import Gateway, Refused, through_gateway
-from tests.platform.running import Instance
+from rehearsal.end_to_end import call_end_to_end
+from rehearsal.gateway import Gateway, Refused, through_gateway
+from rehearsal.running import Instance
 
 TEXTS = ["I love this!", "What a waste of money."]
 

@@ -14,7 +14,7 @@ from substrateinterface import Keypair
 
 from platform_rules.chute_args import ChuteArgs
 from platform_rules.refusals import placement_refusal
-from tests.platform.fake_api import Account, FakeApi, Rejected, UploadedImage
+from rehearsal.fake_api import Account, FakeApi, Rejected, UploadedImage
 
 CORD = {
     "method": "POST", "path": "/answer", "public_api_path": "/an-answer", "public_api_method": "POST", "stream": False,

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.platform.deployment import Deployer
-from tests.platform.end_to_end import call_end_to_end
-from tests.platform.fake_api import Account, running_fake_api
-from tests.platform.gateway import Gateway, UserAnswer, through_gateway
-from tests.platform.running import running_instance
+from rehearsal.deployment import Deployer
+from rehearsal.end_to_end import call_end_to_end
+from rehearsal.fake_api import Account, running_fake_api
+from rehearsal.gateway import Gateway, UserAnswer, through_gateway
+from rehearsal.running import running_instance
 from tests.platform.test_build_and_deploy import instance_of
 from tests.platform.test_load import until
 from tools.run_locally import CHUTES

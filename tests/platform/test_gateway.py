@@ -8,10 +8,10 @@ import time
 
 import httpx
 
-from tests.platform.front import cold_chute, running_front
-from tests.platform.gateway import MAX_BODY_BYTES, Gateway, UserAnswer, through_gateway
-from tests.platform.health import InstanceHealth
-from tests.platform.running import Instance
+from rehearsal.front import cold_chute, running_front
+from rehearsal.gateway import MAX_BODY_BYTES, Gateway, UserAnswer, through_gateway
+from rehearsal.health import InstanceHealth
+from rehearsal.running import Instance
 
 REQUEST = {"texts": ["I love this!"]}
 BODY = json.dumps(REQUEST).encode()

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from rehearsal.end_to_end import HEADERS
+from rehearsal.gateway import Gateway, Refused, through_gateway
+from rehearsal.running import Instance
 from tests.front.test_body import bomb
-from tests.platform.end_to_end import HEADERS
-from tests.platform.gateway import Gateway, Refused, through_gateway
-from tests.platform.running import Instance
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, RemoteSettingsChanged, ResponseReceived, StreamReset, WindowUpdated
 
-from tests.conftest import Server
-from tests.platform.gateway import Gateway, through_gateway
-from tests.platform.running import Instance
+from rehearsal.dev_server import Server
+from rehearsal.gateway import Gateway, through_gateway
+from rehearsal.running import Instance
 
 ANSWER_TIMEOUT_S = 20.0
 NUM_LEAVING = 3_000

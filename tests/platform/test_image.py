@@ -8,7 +8,7 @@ import pytest
 
 from batch_inference.settings import Settings
 from image import _quoted, baked_variables, content_tag
-from tests.platform.image_layout import _unquoted
+from rehearsal.image_layout import _unquoted
 
 
 def test_the_tag_changes_with_whatever_is_in_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

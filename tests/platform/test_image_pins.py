@@ -6,8 +6,8 @@ import importlib.metadata
 
 from packaging.version import Version
 
-from tests.platform.image_environment import ALWAYS_THERE, required_distributions
-from tests.platform.running import ROOT
+from rehearsal.dev_server import ROOT
+from rehearsal.image_environment import ALWAYS_THERE, required_distributions
 from tools.check_image_pins import canonical, read_pins
 
 REQUIREMENTS = (ROOT / "requirements.txt").read_text(encoding="utf-8").split()

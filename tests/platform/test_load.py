@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tests.platform.gateway import Gateway, Refused, through_gateway
-from tests.platform.running import Instance
+from rehearsal.gateway import Gateway, Refused, through_gateway
+from rehearsal.running import Instance
 
 LONG_TEXT = "ok " * 600
 """Longer than the model can take: the most work that one text can be."""

@@ -17,9 +17,9 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 from batch_inference.errors import ModelLoadError
 from batch_inference.model import SentimentModel
 from batch_inference.settings import load_settings
-from tests.platform.fake_hub import COMMIT, running_fake_hub
-from tests.platform.gateway import Gateway, through_gateway
-from tests.platform.running import running_instance
+from rehearsal.fake_hub import COMMIT, running_fake_hub
+from rehearsal.gateway import Gateway, through_gateway
+from rehearsal.running import running_instance
 
 REPOSITORY = "someone/an-old-checkpoint"
 LABELS = ("negative", "neutral", "positive")

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from platform_rules.gpus import LAST_KNOWN_PRICES, published_prices
-from tests.platform.running import ROOT
+from rehearsal.dev_server import ROOT
 
 
 def preflight(*arguments: str, **settings: str) -> tuple[int, str, str]:
@@ -17,8 +17,8 @@ def preflight(*arguments: str, **settings: str) -> tuple[int, str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("BATCH_PROCESSOR_")}
     # Nobody listens there: the prices are the last known ones, wherever this runs.
     environment = inherited | {"BATCH_PROCESSOR_USERNAME": "rehearsal", "HTTPS_PROXY": "http://127.0.0.1:9"} | settings
-    command = [sys.executable, str(ROOT / "tools" / "preflight.py"), *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=240)
+    command = [sys.executable, "-m", "tools.preflight", *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=240)
     return done.returncode, done.stdout, done.stderr
 
 

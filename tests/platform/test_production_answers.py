@@ -6,9 +6,9 @@ import asyncio
 import json
 from dataclasses import replace
 
-from tests.platform.gateway import Gateway, through_gateway
-from tests.platform.running import Instance
-from tests.platform.session import Session
+from rehearsal.gateway import Gateway, through_gateway
+from rehearsal.running import Instance
+from rehearsal.session import Session
 
 TEXTS = ["I love this!", "What a waste of money.", "The parcel came on Monday."]
 SENTIMENTS = ["POSITIVE", "NEGATIVE", "NEUTRAL"]

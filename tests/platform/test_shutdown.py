@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.platform.gateway import Gateway, UserAnswer, through_gateway
-from tests.platform.running import running_instance
+from rehearsal.gateway import Gateway, UserAnswer, through_gateway
+from rehearsal.running import running_instance
 from tests.platform.test_load import until
 
 TEXTS = ["I love this!", "What a waste of money.", "The parcel came on Monday."] * 20

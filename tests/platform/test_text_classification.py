@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from rehearsal.front import serving_gateway
+from rehearsal.running import Instance
 from tests.http.hugging_face import check_js_client, check_python_client, install_js_client
-from tests.platform.front import serving_gateway
-from tests.platform.running import Instance
 
 BLANK = "inputs[0] is blank; remove it or send some text"
 

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from batch_inference.engine import Engine
 from batch_inference.settings import load_settings
-from bench.texts import OWN_LONG_TEXTS, OWN_SHORT_TEXTS, read_labelled
-from tests.conftest import Server, running_server
+from rehearsal.dev_server import Server, running_server
+from rehearsal.texts import OWN_LONG_TEXTS, OWN_SHORT_TEXTS, read_labelled
 from tests.fuzz.watch import Holdings, settled
 from tests.soak.traffic import SoakClient, Tally
 from tests.soak.trend import slope

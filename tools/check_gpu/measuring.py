@@ -20,7 +20,7 @@ from batch_inference.settings import Settings, load_settings
 from batch_inference.token_rows import TokenRows
 from batch_inference.tokenizer import TextTokenizer
 from bench.checkpoints import BUNDLED, checkpoint
-from bench.texts import LabelledText, default_texts, read_labelled
+from rehearsal.texts import LabelledText, default_texts, read_labelled
 
 MAX_TOKENS = 512
 Figures = dict[str, Any]

@@ -21,8 +21,8 @@ from transformers import AutoTokenizer
 from batch_inference.engine import Engine
 from batch_inference.errors import BatchInferenceError, DeviceLostError
 from batch_inference.settings import load_settings
-from bench.texts import mixed_texts, tweet_texts
 from bench.workloads import WORKLOADS, Workload
+from rehearsal.texts import mixed_texts, tweet_texts
 from tools.check_gpu.measuring import MAX_TOKENS, Figures, Run
 
 ROOT = Path(__file__).resolve().parent.parent.parent

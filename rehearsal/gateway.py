@@ -4,7 +4,7 @@ Follows the server's `_invoke`, `invoke` and `_invoke_one` for a chute without a
 or later. Each part names what it mirrors. What the server does besides (accounts, billing, choosing an instance and
 trying up to two others) is left out: here is one instance, and whatever makes the server try another one is a fault.
 Of what a user sends, only method, path, `stream` of the query and the body's object count; of what the instance
-answers, its headers do not. `tests/platform/front.py` serves a gateway over HTTP.
+answers, its headers do not. `rehearsal/front.py` serves a gateway over HTTP.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from typing import Any, TypeVar
 import httpx
 import orjson
 
-from tests.platform.health import InstanceHealth
-from tests.platform.running import Instance
+from rehearsal.health import InstanceHealth
+from rehearsal.running import Instance
 
 T = TypeVar("T")
 

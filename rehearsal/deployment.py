@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.platform.fake_api import FakeApi
-from tests.platform.image_environment import create_environment
-from tests.platform.running import ROOT
+from rehearsal.dev_server import ROOT
+from rehearsal.fake_api import FakeApi
+from rehearsal.image_environment import create_environment
 
 CLI_TIMEOUT_S = 180
 

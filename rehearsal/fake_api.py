@@ -166,8 +166,8 @@ class FakeApi:
             raise Rejected(409, f"Chute with name={chute.name}, {version=} and public=False already exists")
         if not known:
             self._charge(chute, accept_fee)
-        elif refusal := placement_refusal(known.args, chute):
-            raise Rejected.because(refusal)
+        elif moved := placement_refusal(known.args, chute):
+            raise Rejected.because(moved)
         chute_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self.account.username}::chute::{chute.name}"))
         deployed = DeployedChute(chute, chute_id, version, known.slug if known else self._free_slug(chute.name))
         self.chutes[chute.name.lower()] = deployed
@@ -245,12 +245,11 @@ def _parse_form(content_type: str, body: bytes) -> dict[str, bytes]:
     """The parts of a `multipart/form-data` body, by name."""
     head = f"Content-Type: {content_type}\r\n\r\n".encode()
     message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(head + body)
-    parts = message.get_payload()
-    assert isinstance(parts, list)
     form = {}
-    for part in parts:
-        name = part.get_param("name", header="content-disposition")
-        form[str(name)] = part.get_payload(decode=True)
+    for part in message.iter_parts():
+        content = part.get_payload(decode=True)
+        assert isinstance(content, bytes)
+        form[str(part.get_param("name", header="content-disposition"))] = content
     return form
 
 

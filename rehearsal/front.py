@@ -1,6 +1,6 @@
 """A gateway over HTTP: what a user's own program meets at `https://SLUG.chutes.ai`, on loopback.
 
-    python -m tests.platform.front --port 8080 --cold-for 180
+    python -m rehearsal.front --port 8080 --cold-for 180
 
 starts an instance in production mode with the bundled model, and answers for three minutes after the first call that
 there is none. Stop it with Ctrl-C.
@@ -23,9 +23,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from bench.processes import free_port
-from tests.platform.gateway import Gateway, Refused, UserAnswer
-from tests.platform.running import Instance, running_instance
+from rehearsal.gateway import Gateway, Refused, UserAnswer
+from rehearsal.ports import free_port
+from rehearsal.running import Instance, running_instance
 
 
 def gateway_app(gateway: Gateway) -> Starlette:

@@ -1,4 +1,4 @@
-"""One instance in production mode, in a process of its own: `python -m tests.platform.instance module:chute ...`.
+"""One instance in production mode, in a process of its own: `python -m rehearsal.instance module:chute ...`.
 
 Does what `chutes run` does without `--dev`, in the same order: serve `/_alive` and the log from a thread, load the
 chute from the current folder, run its start-up hooks, map its public paths, add the SDK's own middleware, serve it with
@@ -35,7 +35,7 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from substrateinterface import Keypair, KeypairType
 
-from tests.platform.session import Session, SessionCipher
+from rehearsal.session import Session, SessionCipher
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost", b"localhost"}
 
@@ -139,7 +139,8 @@ def add_middleware(chute: Chute) -> None:
     chute.add_middleware(run.GraValMiddleware, concurrency=chute.concurrency)
 
     async def connection_stats() -> dict[str, Any]:
-        return run._conn_stats.get_stats()
+        stats: dict[str, Any] = run._conn_stats.get_stats()
+        return stats
 
     chute.add_api_route("/_conn_stats", connection_stats, methods=["GET"])
     chute.add_api_route("/_metrics", run.get_metrics, methods=["GET"])

@@ -10,7 +10,7 @@ import base64
 import gzip
 import json
 
-from tests.platform.gateway import Gateway, UserAnswer
+from rehearsal.gateway import Gateway, UserAnswer
 
 HEADERS = {"X-E2E-Encrypted": "true"}
 

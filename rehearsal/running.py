@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.processes import free_port
-from tests.platform.alive import AliveProbe
-from tests.platform.session import Session
+from rehearsal.alive import AliveProbe
+from rehearsal.dev_server import ROOT
+from rehearsal.ports import free_port
+from rehearsal.session import Session
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 START_TIMEOUT_S = 180
 
 
@@ -49,7 +49,7 @@ def running_instance(
     """Start the chute `reference` of the folder `code` in production mode; logs and such go to `folder`."""
     session, port, logging_port = Session.create(), free_port(), free_port()
     cords_file, log = folder / "cords.json", folder / "log"
-    command = [sys.executable, "-m", "tests.platform.instance", reference]
+    command = [sys.executable, "-m", "rehearsal.instance", reference]
     command += ["--port", str(port), "--logging-port", str(logging_port), "--cords-file", str(cords_file)]
     environment = {
         **os.environ,

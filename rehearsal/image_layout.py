@@ -13,8 +13,8 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.platform.image_environment import create_environment
-from tests.platform.instance_user import command_prefix
+from rehearsal.image_environment import create_environment
+from rehearsal.instance_user import command_prefix
 
 BASE_USER = "chutes"
 MAKE_FOLDER = re.compile(r"mkdir -p (/\S+) && chown (\d+):(\d+) (/\S+)")

@@ -1,0 +1,101 @@
+"""A chute on the SDK's own server in dev mode, as `make run` serves it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rehearsal.ports import free_port
+
+ROOT = Path(__file__).resolve().parent.parent
+START_TIMEOUT_S = 180
+
+
+class ServerNotReadyError(RuntimeError):
+    """A server ended before it answered, or took too long; the message ends with its log."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running service: its address, process and log."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+def service_command(port: int, chute: str = "batch_processor:chute") -> list[str]:
+    """How the SDK serves a chute at a port, in dev mode; its log server, with `/_alive`, is at the next port."""
+    command = [sys.executable, "-m", "chutes.cli", "run", chute, "--dev", "--host", "127.0.0.1"]
+    return [*command, "--port", str(port), "--logging-port", str(port + 1)]
+
+
+@contextmanager
+def running_server(
+    log: Path,
+    chute: str = "batch_processor:chute",
+    code: Path = ROOT,
+    output: int | None = None,
+    **environment: str,
+) -> Iterator[Server]:
+    """Serve a chute of the folder `code` in a process of its own; ours with the bundled model.
+
+    It writes to the file `log`, or to the descriptor `output` if there is one.
+
+    Raises:
+        ServerNotReadyError: it does not start.
+    """
+    port = free_port()
+    environment = {
+        **os.environ,
+        "CHUTES_EXECUTION_CONTEXT": "REMOTE",
+        "BATCH_PROCESSOR_MODEL": "bundled",
+        # Tests ask for the same texts again to see them computed again.
+        "BATCH_PROCESSOR_ANSWER_CACHE_MIB": "0",
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONPATH": str(ROOT),
+        **environment,
+    }
+    with log.open("wb") as file:
+        stdout = file if output is None else output
+        process = subprocess.Popen(
+            service_command(port, chute), cwd=code, env=environment, stdout=stdout, stderr=subprocess.STDOUT
+        )
+        try:
+            wait_until_answered(f"http://127.0.0.1:{port}/batch-stats", process, log)
+            yield Server(f"http://127.0.0.1:{port}", process, log)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def wait_until_answered(url: str, process: subprocess.Popen[bytes], log: Path | None = None) -> None:
+    """Return once a GET of `url` is answered, whatever its status.
+
+    Raises:
+        ServerNotReadyError: the process ended, or does not answer within `START_TIMEOUT_S`.
+    """
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise ServerNotReadyError(f"the server ended{_end_of(log)}")
+        try:
+            with urllib.request.urlopen(url, timeout=60):
+                return
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise ServerNotReadyError(f"the server does not answer within {START_TIMEOUT_S} s{_end_of(log)}")
+
+
+def _end_of(log: Path | None) -> str:
+    return f":\n{log.read_text(encoding='utf-8', errors='replace')[-3000:]}" if log else ""
