@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from batch_client import AsyncClient, Client, Failure, InputError, TextsFailedError
+from batch_client import AsyncClient, Client, Failure, InputError, Prediction, TextsFailedError
+from batch_client.options import Options
 from stand_in import FAST, Service, prediction
 
 
@@ -78,6 +79,18 @@ def test_stats_are_typed(service: Service) -> None:
 def test_options_that_cannot_work_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(InputError):
         Client(**{"url": "http://127.0.0.1:8000"} | options)  # type: ignore[arg-type]
+
+
+def test_both_clients_take_options_as_they_are_and_further_ones(service: Service) -> None:
+    options = Options(service[0], all_scores=True, **FAST)
+
+    async def ask() -> Prediction:
+        async with AsyncClient(options) as client:
+            return (await client.classify(["good"]))[0]
+
+    assert asyncio.run(ask()).scores == prediction("good")["scores"]
+    with Client(options, all_scores=False) as client:
+        assert client.classify(["good"])[0].scores is None
 
 
 def test_the_key_does_not_show_in_the_options() -> None:

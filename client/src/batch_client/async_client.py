@@ -13,11 +13,10 @@ from batch_client.batching import split_into_batches
 from batch_client.columns import columns_of
 from batch_client.delivery import Delivery
 from batch_client.errors import InputError, TextsFailedError
-from batch_client.options import Options
+from batch_client.options import Options, options_from
 from batch_client.outcomes import Failure, Outcome, Prediction
-from batch_client.protocols import PROTOCOLS
+from batch_client.service_stats import ServiceStats
 from batch_client.transport import Transport
-from batch_client.wire import ServiceStats
 
 
 class AsyncClient:
@@ -26,16 +25,17 @@ class AsyncClient:
         async with AsyncClient("http://127.0.0.1:8000") as client:
             predictions = await client.classify(["I love this!", "Terrible."])
 
-    Keyword arguments are the fields of `Options`. A client belongs to one event loop; its requests share one limit on
-    concurrency. `on_waiting` is told, in a sentence, what a service that does not answer is waited for; without it, the
-    logger `batch_client` is. Raises InputError for options that cannot work.
+    `url` is an address or `Options`; keyword arguments are further fields of `Options`. A client belongs to one
+    event loop; its requests share one limit on concurrency. While the service does not answer, `on_waiting` is called
+    with sentences that say what is waited for; without it, they go to the logger `batch_client`. Raises InputError for
+    options that cannot work.
     """
 
-    def __init__(self, url: str, *, on_waiting: Callable[[str], None] | None = None, **options: Any) -> None:
-        self.options = Options(url, **options)
+    def __init__(self, url: str | Options, *, on_waiting: Callable[[str], None] | None = None, **options: Any) -> None:
+        self.options = options_from(url, options)
         self._transport = Transport(self.options)
         self._delivery = Delivery(self._transport, self.options, on_waiting)
-        self._texts_per_request = min(self.options.texts_per_request, PROTOCOLS[self.options.protocol].max_texts)
+        self._texts_per_request = min(self.options.texts_per_request, self._transport.max_texts)
 
     async def classify(self, texts: Iterable[str]) -> list[Prediction]:
         """One prediction per text, in order.

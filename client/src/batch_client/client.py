@@ -10,8 +10,9 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from batch_client.async_client import AsyncClient, checked_texts
+from batch_client.options import Options
 from batch_client.outcomes import Outcome, Prediction
-from batch_client.wire import ServiceStats
+from batch_client.service_stats import ServiceStats
 
 T = TypeVar("T")
 
@@ -22,12 +23,12 @@ class Client:
         with Client("http://127.0.0.1:8000") as client:
             predictions = client.classify(["I love this!", "Terrible."])
 
-    Keyword arguments are those of `AsyncClient`. Raises InputError for options that cannot work.
+    Arguments are those of `AsyncClient`. Raises InputError for options that cannot work.
 
     A client that was made before a fork, or sent to another process by pickling it, connects anew there.
     """
 
-    def __init__(self, url: str, **options: Any) -> None:
+    def __init__(self, url: str | Options, **options: Any) -> None:
         self._arguments = url, options
         self._left_behind: list[object] = []
         self._start()
@@ -111,7 +112,7 @@ class Client:
             raise
 
 
-def _rebuilt(url: str, options: dict[str, Any]) -> Client:
+def _rebuilt(url: str | Options, options: dict[str, Any]) -> Client:
     return Client(url, **options)
 
 

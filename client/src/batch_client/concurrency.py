@@ -39,7 +39,7 @@ class AdaptiveLimit:
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[float]:
-        """Hold one of the places in flight; gives the time it was got, which `report_overload` wants back."""
+        """Hold one of the slots; gives the time it was got, which `report_overload` wants back."""
         async with self._freed:
             await self._freed.wait_for(lambda: self._in_flight < self.limit)
             self._in_flight += 1

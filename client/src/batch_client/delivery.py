@@ -1,4 +1,4 @@
-"""Getting an outcome for every text of one request: retries, and the parting of bad texts from good ones."""
+"""Getting an outcome for every text of one request: retries, and the separation of bad texts from good ones."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class Delivery:
         self._cold_since = None
 
     def _check_patience(self, error: TransientError, patience_s: float | None) -> None:
-        """Raise UnavailableError if the service has given no answer for too long. Tell what is being waited for."""
+        """Raise UnavailableError if the service has given no answer for too long. Else say what is being waited for."""
         now = time.monotonic()
         if isinstance(error, ColdError):
             # The platform promises an instance: whatever comes next begins with fresh patience.
@@ -160,10 +160,10 @@ class Delivery:
             raise UnavailableError(
                 f"the service has answered nothing for {waited_s:.0f} s; at last: {error}"
             ) from error
-        self._tell(error, now, waited_s, limit_s)
+        self._give_notice(error, now, waited_s, limit_s)
 
-    def _tell(self, error: TransientError, now: float, waited_s: float, limit_s: float) -> None:
-        # A fault among many answers is nobody's concern; a service that answers nothing is.
+    def _give_notice(self, error: TransientError, now: float, waited_s: float, limit_s: float) -> None:
+        # A fault among many answers needs no notice; a service that answers nothing is.
         is_worth_it = isinstance(error, ColdError) or waited_s > _SECONDS_BETWEEN_NOTICES / 2
         if not is_worth_it or now < self._next_notice:
             return
@@ -210,6 +210,6 @@ def _reasons_by_text(refusal: RequestRefusedError, num_texts: int) -> dict[int, 
     for problem in refusal.problems:
         match problem.loc:
             case ("texts", int(index), *_) if 0 <= index < num_texts:
-                # Its place in the request means nothing to people.
+                # Its index in the request means nothing to people.
                 reasons.setdefault(index, problem.msg.replace(f"texts[{index}]", "the text"))
     return reasons

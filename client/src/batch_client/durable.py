@@ -18,7 +18,7 @@ LOCK = "batch-client.lock"
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Have `folder`, which is created if need be, to oneself. Raises OutputError if another run is working in it."""
+    """Keep other runs out of `folder`, which is created if need be. Raises OutputError if one is working in it."""
     folder.mkdir(exist_ok=True)
     lock = FileLock(folder / LOCK)
     try:
@@ -38,12 +38,12 @@ def write_atomically(path: Path, content: bytes) -> None:
         with partial.open("xb") as file:
             file.write(content)
             sync(file)
-        replace(partial, path)
+        replace_durably(partial, path)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def replace(source: Path, target: Path) -> None:
+def replace_durably(source: Path, target: Path) -> None:
     """Give a file that is whole on the disk its final name, durably."""
     source.replace(target)
     sync_folder(target.parent)

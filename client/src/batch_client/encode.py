@@ -14,7 +14,7 @@ from batch_client.errors import OutputError
 from batch_client.formats.delimited import DelimitedReader, DelimitedWriter, UnquotableError
 from batch_client.formats.json_lines import JsonLinesWriter
 from batch_client.formats.packings import Packing
-from batch_client.formats.source import Reader, Row
+from batch_client.formats.source import ArrowReader, Reader, Row
 from batch_client.outcomes import Outcome
 
 
@@ -86,9 +86,9 @@ def _encode_rows(reader: Reader, outcomes: Iterable[Outcome], columns: Predictio
 def _encode_parquet(reader: Reader, outcomes: Iterable[Outcome], columns: PredictionColumns, file: BinaryIO) -> int:
     from batch_client.formats.parquet import ParquetWriter, TextParquetWriter
 
-    if not hasattr(reader, "batches"):
+    if not isinstance(reader, ArrowReader):
         return _encode_rows(reader, outcomes, columns, TextParquetWriter(file, reader.columns, columns.types))
-    writer = ParquetWriter(file, reader.schema, columns.types)  # type: ignore[attr-defined]
+    writer = ParquetWriter(file, reader.schema, columns.types)
     remaining = iter(outcomes)
     num_rows = 0
     for batch in reader.batches():

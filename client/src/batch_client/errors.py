@@ -15,7 +15,7 @@
             ├── UnreachableError   no connection
             └── FaultError         another 5xx, 408, 425, a time-out, a broken or malformed answer
 
-Every message is one sentence that says what to mend.
+Every message is one sentence that says what to do.
 """
 
 from __future__ import annotations

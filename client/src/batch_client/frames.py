@@ -1,4 +1,4 @@
-"""Data frames: pandas, Polars, and whatever else narwhals knows."""
+"""Data frames: pandas, Polars, and all else that narwhals knows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 FrameT = TypeVar("FrameT")
 
 _PANDAS_TYPES = {str: "string", float: "Float64", int: "Int64", bool: "boolean"}
-"""pandas' types that have a place for a missing value: its older ones would turn counts into floats."""
+"""pandas' types that can hold a missing value: its older ones would turn counts into floats."""
 
 
 def classify_frame(frame: FrameT, column: str, client: Client, *, prefix: str = "") -> FrameT:
@@ -26,7 +26,7 @@ def classify_frame(frame: FrameT, column: str, client: Client, *, prefix: str = 
     Args:
         frame: a data frame of pandas, Polars, PyArrow or another library that narwhals knows; not a lazy one.
         column: the column that holds the texts. A missing value, or one that is no text, gets an `error`.
-        client: whom to ask; with `all_scores=True` there is a column per label too.
+        client: what asks the service; with `all_scores=True` there is a column per label too.
         prefix: put before the names of the added columns.
 
     Raises:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 from urllib.parse import urlsplit
 
 from batch_client.errors import InputError
-from batch_client.protocols import PROTOCOLS
 
 ON_LONG_TEXT = ("truncate", "window", "reject")
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to talk to a service. Raises InputError for a value that cannot work."""
+    """How to talk to a service. Raises InputError for a value that cannot work; a protocol has rules of its own."""
 
     url: str
     """Where the service is, such as `http://127.0.0.1:8000` or `https://me-batch-processor.chutes.ai`."""
@@ -23,11 +23,11 @@ class Options:
     all_scores: bool = False
     """Ask for every label's probability."""
     protocol: str = "batch-processor"
-    """Wire format of the service: a key of `PROTOCOLS`."""
+    """Wire format of the service: a key of `batch_client.protocols.PROTOCOLS`."""
     on_long_text: str = "truncate"
     """What becomes of texts of more than `max_length` tokens: `truncate`, `window` (all is read), `reject`."""
     reports: bool = True
-    """Ask for bad texts to be told in their place; a service that does not know how is asked without, by itself."""
+    """Ask for an error in the result of a bad text; a service that does not know how is asked without, by itself."""
     texts_per_request: int = 100
     """At most, and never more than the protocol's `max_texts`."""
     bytes_per_request: int = 512 * 1024
@@ -50,13 +50,8 @@ class Options:
 
     def __post_init__(self) -> None:
         _check_url(self.url)
-        if self.protocol not in PROTOCOLS:
-            raise InputError(f"the protocol {self.protocol!r} is not known; use one of {', '.join(PROTOCOLS)}")
-        PROTOCOLS[self.protocol].check(self)
         if self.on_long_text not in ON_LONG_TEXT:
             raise InputError(f"on_long_text {self.on_long_text!r} is not known; use one of {', '.join(ON_LONG_TEXT)}")
-        if self.protocol != "batch-processor" and self.on_long_text != "truncate":
-            raise InputError(f"on_long_text {self.on_long_text!r} is for batch-processor only, not for {self.protocol}")
         _check("max_length", self.max_length, 50, 1024)
         _check("texts_per_request", self.texts_per_request, 1, 100)
         _check("max_concurrency", self.max_concurrency, 1, 1024)
@@ -67,6 +62,11 @@ class Options:
                 raise InputError(f"{name} must be more than 0, not {getattr(self, name)}")
         if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable()):
             raise InputError("the API key holds characters that no key has (a line break?); copy it again")
+
+
+def options_from(service: str | Options, further: dict[str, Any]) -> Options:
+    """Options of a service that is given by its address or by options, with further fields of `Options`."""
+    return replace(service, **further) if isinstance(service, Options) else Options(service, **further)
 
 
 def _check(name: str, value: int, low: int, high: int) -> None:

@@ -13,7 +13,7 @@ class Prediction:
     `confidence` and the values of `scores` are probabilities; `token_count` counts what the model saw;
     `truncated` says that it did not see the whole text; `scores` is None unless all scores were asked for;
     `tokens_dropped` and `windows` are how many tokens the model did not see and in how many windows it read the text.
-    None stands for what the server does not tell.
+    None stands for what the server does not say.
     """
 
     sentiment: str

@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batch_client.errors import InputError
-from batch_client.formats.source import Reader, Row
+from batch_client.formats.source import ArrowReader, Reader, Row
 from batch_client.outcomes import Prediction
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_NEEDED = ("sentiment", "confidence", "token_count", "truncated", "error")
+
+
+def rescored(reader: Reader, prefix: str) -> Reader:
+    """A scored file's input, read from the scored file. `prefix` is the one of the added columns.
+
+    Raises:
+        InputError: the file has not the columns that a run adds.
+    """
+    if isinstance(reader, ArrowReader):
+        return RescoredArrowReader(reader, prefix)
+    return RescoredReader(reader, prefix)
 
 
 class RescoredReader:
-    """What a scored file's input was, with the answers in place of the texts that have one.
-
-    Raises InputError if the file has not the columns that a run adds.
-    """
+    """What a scored file's input was, with the answers instead of the texts that have one."""
 
     def __init__(self, reader: Reader, prefix: str) -> None:
-        self.path, self.name = reader.path, reader.name
+        self.path, self.name, self.format = reader.path, reader.name, reader.format
         self._reader = reader
         self._prefix = prefix
-        needed = [prefix + name for name in ("sentiment", "confidence", "token_count", "truncated", "error")]
+        needed = [prefix + name for name in _NEEDED]
         if missing := [name for name in needed if name not in reader.columns]:
             raise InputError(
                 f"{reader.name} has no column {missing[0]!r}, which scored files have; "
@@ -31,9 +44,6 @@ class RescoredReader:
         self._added = {*needed, *(name for name in reader.columns if name.startswith(start))}
         self.columns = [name for name in reader.columns if name not in self._added]
         self.description = f"{reader.description}, of which the rows with an error are asked for again"
-        if hasattr(reader, "batches"):
-            self.schema = _without(reader.schema, self._added)  # type: ignore[attr-defined]
-            self.batches = self._batches
 
     def rows(self) -> Iterator[Row]:
         """All rows without the columns that a run adds."""
@@ -43,34 +53,44 @@ class RescoredReader:
     def values(self, column: str) -> Iterator[Any]:
         """The texts of the failed rows, and the answers of the others."""
         for number, row in enumerate(self._reader.rows(), 1):
-            is_failed = row.get(f"{self._prefix}error") not in (None, "")
+            is_failed = not _is_empty(row.get(f"{self._prefix}error"))
             yield row.get(column) if is_failed else self._prediction(row, number)
 
-    def _batches(self, columns: Sequence[str] | None = None) -> Iterator[Any]:
-        yield from self._reader.batches(columns or self.columns)  # type: ignore[attr-defined]
-
     def _prediction(self, row: Row, number: int) -> Prediction:
-        cells = {name: row.get(self._prefix + name) for name in ("sentiment", "confidence", "token_count", "truncated")}
-        scores = {label: row.get(f"{self._prefix}score_{label.lower()}") for label in self.labels}
+        cells: list[Any] = [row.get(self._prefix + name) for name in _NEEDED[:4]]
+        sentiment, confidence, token_count, truncated = cells
+        if _is_empty(sentiment) or _is_empty(confidence):
+            raise self._is_not_scored(number)
+        scores: dict[str, Any] = {label: row.get(f"{self._prefix}score_{label.lower()}") for label in self.labels}
         try:
             return Prediction(
-                str(cells["sentiment"] or _absent()),
-                float(cells["confidence"] or _absent()),
-                None if cells["token_count"] in (None, "") else int(str(cells["token_count"])),
-                None if cells["truncated"] in (None, "") else str(cells["truncated"]).lower() == "true",
-                {label: float(score) for label, score in scores.items() if score not in (None, "")} or None,
+                str(sentiment),
+                float(confidence),
+                None if _is_empty(token_count) else int(str(token_count)),
+                None if _is_empty(truncated) else str(truncated).lower() == "true",
+                {label: float(score) for label, score in scores.items() if not _is_empty(score)} or None,
             )
         except ValueError:
-            raise InputError(
-                f"{self.name}, row {number} has neither an answer nor an error; is it a scored file?"
-            ) from None
+            raise self._is_not_scored(number) from None
+
+    def _is_not_scored(self, number: int) -> InputError:
+        return InputError(f"{self.name}, row {number} has neither an answer nor an error; is it a scored file?")
 
 
-def _absent() -> Any:
-    raise ValueError
+class RescoredArrowReader(RescoredReader):
+    """A `RescoredReader` whose rows are to be had as Arrow batches too."""
+
+    def __init__(self, reader: ArrowReader, prefix: str) -> None:
+        super().__init__(reader, prefix)
+        self._arrow = reader
+        self.schema = reader.schema
+        for name in self._added:
+            self.schema = self.schema.remove(self.schema.get_field_index(name))
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """All rows without the columns that a run adds, or some columns of them."""
+        yield from self._arrow.batches(columns or self.columns)
 
 
-def _without(schema: Any, names: set[str]) -> Any:
-    for name in names:
-        schema = schema.remove(schema.get_field_index(name))
-    return schema
+def _is_empty(cell: Any) -> bool:
+    return cell is None or cell == ""

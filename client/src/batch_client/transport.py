@@ -1,19 +1,14 @@
-"""One request, one answer: the only place that knows httpx, and where its errors become ours."""
+"""One request, one answer: the only module that knows httpx, and where its errors become ours."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import ssl
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from urllib.parse import urlsplit
-from urllib.request import proxy_bypass
 
 import httpx
 
-from batch_client import wire
+from batch_client.environment import proxy_in_use, why_no_client
 from batch_client.errors import (
     AccessError,
     ColdError,
@@ -27,9 +22,11 @@ from batch_client.errors import (
     UnreachableError,
 )
 from batch_client.options import Options
-from batch_client.outcomes import Failure, Outcome, Prediction
-from batch_client.protocols import PROTOCOLS
+from batch_client.outcomes import Outcome, Prediction
+from batch_client.protocols import protocol_for
+from batch_client.refusals import reason_in
 from batch_client.retry_after import retry_after_seconds
+from batch_client.service_stats import ServiceStats
 
 _REFUSAL_STATUSES = frozenset({400, 413, 422})
 _ACCESS_STATUSES = frozenset({401, 402, 403})
@@ -38,19 +35,18 @@ _FAULT_STATUSES = frozenset({408, 424, 425})
 _LASTING_STATUSES = frozenset({501, 505, 511})
 _COLD = b"no instances available"
 """What the platform says, in any case of its letters, while it looks for a GPU or starts an instance."""
-_STATISTICS = "/batch-stats"
-_CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
 class Transport:
     """Sends single attempts. Every method raises a ServiceError that says what kind of failure it was.
 
-    Raises InputError if the environment does not allow to build a client: a proxy or certificates that cannot work.
+    Raises InputError for a protocol that is not known or cannot carry an option, and for an environment in which no
+    client can be built: a proxy or certificates that cannot work.
     """
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._protocol = PROTOCOLS[options.protocol]
+        self._protocol = protocol_for(options)(options, self._ask)
         headers = {"Content-Type": "application/json"}
         if options.api_key:
             headers["Authorization"] = f"Bearer {options.api_key}"
@@ -63,54 +59,34 @@ class Transport:
                 limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
             )
         except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:  # SSLError is an OSError
-            raise InputError(_unbuildable(self._base, error)) from error
+            raise InputError(why_no_client(error)) from error
+
+    @property
+    def max_texts(self) -> int:
+        """Texts that one request may hold."""
+        return self._protocol.max_texts
 
     async def classify(self, texts: Sequence[str]) -> list[Outcome]:
-        """The outcomes of 1 to 100 checked texts, in order."""
-        try:
-            body = await self._ask("POST", self._protocol.path, self._protocol.request(texts, self._options))
-        except RequestRefusedError as refusal:
-            if not any(problem.loc[:1] == (wire.REPORTS_FIELD,) for problem in refusal.problems):
-                raise
-            # An older service, which refuses a field that it does not know.
-            self._options = replace(self._options, reports=False)
-            return await self.classify(texts)
-        return list(self._protocol.parse(body, texts, self._options))
+        """The outcomes of 1 to `max_texts` checked texts, in order."""
+        return await self._protocol.classify(texts)
 
     async def classify_single(self, text: str) -> Prediction:
         """The prediction for one checked text, through the endpoint for single texts where there is one."""
-        if not self._protocol.is_own:
-            outcome = (await self.classify([text]))[0]
-            if isinstance(outcome, Failure):
-                raise FaultError(outcome.reason)
-            return outcome
-        body = await self._ask("POST", "/analyze-single", wire.single_request(text, self._options))
-        return wire.parse_single_answer(body, text, self._options.all_scores)
+        return await self._protocol.single(text)
 
-    async def stats(self) -> wire.ServiceStats:
+    async def stats(self) -> ServiceStats:
         """The service's counters. Raises InputError if the protocol has none."""
-        if not self._protocol.is_own:
-            raise InputError(f"the protocol {self._protocol.name!r} has no statistics to show")
-        return wire.parse_stats(await self._ask("GET", _STATISTICS))
+        return await self._protocol.stats()
 
     async def probe(self) -> None:
         """See whether the service is there, and answers as the protocol says."""
-        if not self._protocol.is_own:
-            await self.classify(["ok"])
-            return
-        body = await self._ask("GET", _STATISTICS)
-        try:
-            wire.parse_stats(body)
-        except FaultError as fault:
-            if not _is_json(body):
-                raise
-            raise UnexpectedAnswerError(f"{fault}; is this a batch-processor address?") from fault
+        await self._protocol.probe()
 
     async def close(self) -> None:
         """Close all connections."""
         await self._http.aclose()
 
-    async def _ask(self, method: str, path: str, content: bytes | None = None) -> bytes:
+    async def _ask(self, method: str, path: str, content: bytes | None) -> bytes:
         try:
             async with asyncio.timeout(self._options.timeout_s):
                 response = await self._http.request(method, self._base + path, content=content)
@@ -140,10 +116,8 @@ class Transport:
                 )
             if isinstance(cause, ssl.SSLError) and "WRONG_VERSION" in str(cause).upper():
                 return UnexpectedAnswerError(f"{self._base} does not speak TLS; does its address begin with http://?")
-        variable = _proxy_variable(self._base)
-        through = (
-            f" through the proxy that {variable} names ({_without_password(os.environ[variable])})" if variable else ""
-        )
+        proxy = proxy_in_use(self._base)
+        through = f" through {proxy}" if proxy else ""
         return UnreachableError(f"cannot connect to {self._base}{through}: {error or type(error).__name__}")
 
     def _raise_for_status(self, response: httpx.Response) -> None:
@@ -169,58 +143,15 @@ class Transport:
     def _problems(self, response: httpx.Response) -> list[Problem]:
         if response.status_code == 413:
             return [Problem((), "the request is too large for the server")]
-        problems = wire.parse_refusal(response.content)
-        if self._protocol.is_own:
-            return problems
-        return [Problem((), problem.msg) for problem in problems]
+        return self._protocol.problems(response.content)
 
 
 def _detail(response: httpx.Response) -> str:
-    reason = wire.reason_in(response.content)
+    reason = reason_in(response.content)
     return f" ({reason})" if reason else ""
-
-
-def _is_json(body: bytes) -> bool:
-    try:
-        json.loads(body)
-    except ValueError:
-        return False
-    return True
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
-
-
-def _proxy_variable(url: str) -> str | None:
-    """The environment variable that names the proxy which requests to `url` go through, if there is one."""
-    parts = urlsplit(url)
-    if parts.hostname is None or proxy_bypass(parts.hostname):
-        return None
-    names = [f"{parts.scheme}_proxy", f"{parts.scheme}_proxy".upper(), "all_proxy", "ALL_PROXY"]
-    return next((name for name in names if os.environ.get(name)), None)
-
-
-def _unbuildable(url: str, error: Exception) -> str:
-    """Why no HTTP client can be built: a sentence that names the variable of the environment that is at fault."""
-    for variable in _CERTIFICATE_VARIABLES:
-        place = os.environ.get(variable)
-        if place and isinstance(error, OSError):
-            return f"{variable} is set to {place!r}, where there are no certificates: {error.strerror or error}"
-    # All of the environment's proxies are looked at, whatever the address is.
-    names = [f"{scheme}_proxy" for scheme in ("all", "http", "https")]
-    for name in [*names, *map(str.upper, names)]:
-        value = os.environ.get(name, "")
-        scheme = value.partition("://")[0] if "://" in value else "http"
-        if value and (scheme not in ("http", "https") or isinstance(error, ValueError | httpx.InvalidURL)):
-            mend = "; pip install 'httpx[socks]'" if isinstance(error, ImportError) else ""
-            return f"{name} names a proxy that cannot be used ({_without_password(value)}): {error}{mend}"
-    exempt = os.environ.get("NO_PROXY") or os.environ.get("no_proxy")
-    return f"no HTTP client can be built{f' (NO_PROXY is {exempt!r})' if exempt else ''}: {error}"
-
-
-def _without_password(url: str) -> str:
-    scheme, sign, rest = url.partition("://")
-    return f"{scheme}{sign}{rest.rpartition('@')[2]}"

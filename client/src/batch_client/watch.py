@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 
 from batch_client.client import Client
-from batch_client.wire import ServiceStats
+from batch_client.service_stats import ServiceStats
 
 
 def watch(client: Client, console: Console, interval_s: float) -> None:

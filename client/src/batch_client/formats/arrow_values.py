@@ -75,7 +75,7 @@ def _texts(array: pa.Array) -> list[Any]:
 
 def _structs(array: pa.Array) -> list[Any]:
     names = [field.name for field in array.type]
-    fields = [as_python(array.field(place)) for place in range(len(names))]
+    fields = [as_python(array.field(index)) for index in range(len(names))]
     rows = zip(*fields, strict=True) if fields else (() for _ in range(len(array)))
     are_valid = array.is_valid().to_pylist()
     return [
@@ -86,8 +86,8 @@ def _structs(array: pa.Array) -> list[Any]:
 def _lists(array: pa.Array, values: list[Any]) -> list[Any]:
     offsets = array.offsets.to_pylist()
     return [
-        values[offsets[place] : offsets[place + 1]] if valid.as_py() else None
-        for place, valid in enumerate(array.is_valid())
+        values[offsets[index] : offsets[index + 1]] if valid.as_py() else None
+        for index, valid in enumerate(array.is_valid())
     ]
 
 
@@ -96,8 +96,8 @@ def _fixed_lists(array: pa.Array) -> list[Any]:
     values = as_python(array.values)
     start = array.offset
     return [
-        values[(start + place) * size : (start + place + 1) * size] if valid.as_py() else None
-        for place, valid in enumerate(array.is_valid())
+        values[(start + index) * size : (start + index + 1) * size] if valid.as_py() else None
+        for index, valid in enumerate(array.is_valid())
     ]
 
 

@@ -43,10 +43,10 @@ class DelimitedReader:
             is_tsv = self.delimiter == "\t" and default == "\t"
             self.has_quotes = not is_tsv or quotes_enclose(lines, self.delimiter, options.has_header)
         self.columns = self._read_columns()
-        kind = "TSV" if default == "\t" else "CSV"
+        self.format = "tsv" if default == "\t" else "csv"
         parted = f"cells parted by {name_of(self.delimiter)}" + (" (guessed)" if self._is_guessed else "")
         quoted = "quotes enclose cells" if self.has_quotes else "quotes are ordinary characters"
-        self.description = f"{kind}, {file.description}, {parted}, {quoted}"
+        self.description = f"{self.format.upper()}, {file.description}, {parted}, {quoted}"
 
     def rows(self) -> Iterator[Row]:
         """All rows; a row with more or fewer cells than columns raises InputError."""
@@ -55,9 +55,9 @@ class DelimitedReader:
 
     def values(self, column: str) -> Iterator[str]:
         """The cells of one column."""
-        place = self.columns.index(column)
+        index = self.columns.index(column)
         for cells in self._cells(skip_header=self._options.has_header):
-            yield cells[place]
+            yield cells[index]
 
     def _read_columns(self) -> list[str]:
         first = next((cells for _, cells in self._records() if cells), [])
@@ -81,7 +81,7 @@ class DelimitedReader:
                     raise InputError(
                         f"{self.name}, line {line}: the row has {len(cells)} cells, but there are {num_columns} "
                         f"columns{self._guess()}; "
-                        "mend the line (a cell that holds a separator or a line break must be in quotes)"
+                        "correct the line (a cell that holds a separator or a line break must be in quotes)"
                     )
                 if num_columns > 1:
                     continue
@@ -130,7 +130,7 @@ class DelimitedWriter:
         self._csv = csv.writer(lines, delimiter=delimiter, lineterminator="\r\n", **quoting)
         if not has_header:
             return
-        # Quotes around every name keep readers from taking a name's semicolon for a delimiter, and tell our own reader
+        # Quotes around every name keep readers from taking a name's semicolon for a delimiter, and show our own reader
         # of TSV that quotes enclose cells.
         if has_quotes and (delimiter == "\t" or any(sign in name for name in columns for sign in ";|\t")):
             csv.writer(lines, delimiter=delimiter, lineterminator="\r\n", quoting=csv.QUOTE_ALL).writerow(columns)

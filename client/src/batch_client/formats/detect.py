@@ -75,7 +75,7 @@ def detect_output(path: Path) -> str:
 
 
 def format_by_name(path: Path) -> str | None:
-    """The format that a file's name tells, if it does."""
+    """The format that a file's name stands for, if any."""
     name = path.name.lower()
     for suffix in SUFFIXES:
         name = name.removesuffix(suffix)

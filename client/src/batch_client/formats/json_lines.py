@@ -22,6 +22,7 @@ class JsonLinesReader:
     def __init__(self, file: TextFile) -> None:
         self.path, self.name = file.path, file.name
         self._file = file
+        self.format = "jsonl"
         self.description = f"JSON lines, {file.description}"
         self.columns = list(dict.fromkeys(name for row in self.rows() for name in row))
 
@@ -42,6 +43,7 @@ class JsonArrayReader:
 
     def __init__(self, file: TextFile) -> None:
         self.path, self.name = file.path, file.name
+        self.format = "json"
         self.description = f"a JSON array, {file.description}"
         with file.open(newline="") as text:
             content = text.read(_MAX_ARRAY_CHARACTERS + 1)
@@ -80,24 +82,24 @@ class JsonLinesWriter:
         """Nothing is held back."""
 
 
-def as_row(value: Any, place: str) -> Row:
+def as_row(value: Any, where: str) -> Row:
     """The object that a row must be. Raises InputError."""
     if not isinstance(value, dict):
-        raise InputError(f'{place} is not an object such as {{"text": "I love this!"}}')
+        raise InputError(f'{where} is not an object such as {{"text": "I love this!"}}')
     return value
 
 
-def _parse(text: str, place: str) -> Any:
+def _parse(text: str, where: str) -> Any:
     try:
         found = json.loads(text, parse_float=exact_number, object_pairs_hook=_without_repetition)
         if text.count("[") + text.count("{") > _DEEP:
             compact_json(found)
     except json.JSONDecodeError as error:
-        raise InputError(f"{place} is not JSON: {error.msg} at column {error.colno}") from None
+        raise InputError(f"{where} is not JSON: {error.msg} at column {error.colno}") from None
     except RecursionError:
-        raise InputError(f"{place} is nested too deeply") from None
+        raise InputError(f"{where} is nested too deeply") from None
     except (ValueError, ArithmeticError) as error:
-        raise InputError(f"{place} cannot be read: {error}") from None
+        raise InputError(f"{where} cannot be read: {error}") from None
     return found
 
 

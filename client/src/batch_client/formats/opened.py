@@ -1,4 +1,4 @@
-"""Opening input files: packing undone, text decoded, lines of bounded length, faults told in a sentence."""
+"""Opening input files: packing undone, text decoded, lines of bounded length, faults in a sentence."""
 
 from __future__ import annotations
 
@@ -60,22 +60,24 @@ class TextFile:
             yield from bounded_lines(text, self.name)
 
     def _undecodable(self) -> str:
-        mend = "say which encoding the file has, for example --encoding latin-1"
+        advice = "say which encoding the file has, for example --encoding latin-1"
         if self.encoding.startswith("utf-8"):
             with open_binary(self.path, self.name) as binary:
                 for number, line in enumerate(binary, 1):
                     try:
                         line.decode()
                     except UnicodeDecodeError as error:
-                        return f"{self.name}, line {number}: byte 0x{line[error.start]:02x} is not valid UTF-8; {mend}"
-        return f"{self.name} is not valid {self.encoding}; {mend}"
+                        return (
+                            f"{self.name}, line {number}: byte 0x{line[error.start]:02x} is not valid UTF-8; {advice}"
+                        )
+        return f"{self.name} is not valid {self.encoding}; {advice}"
 
 
 def open_text_file(path: Path, options: ReadOptions) -> TextFile:
     """Find out how a file of lines is decoded: as its byte order mark says, or `options.encoding`, or as UTF-8.
 
     Raises:
-        InputError: it cannot be read, or the encoding is unknown or not the one that the mark tells.
+        InputError: it cannot be read, or the encoding is unknown or not the one of the mark.
     """
     name = options.name or str(path)
     with open_binary(path, name) as binary:

@@ -29,6 +29,7 @@ class ParquetReader:
 
     def __init__(self, path: Path, name: str | None = None) -> None:
         self.path, self.name = path, name or str(path)
+        self.format = "parquet"
         self._int96_unit = "ns"
         self._int96_unit = self._find_int96_unit()
         with self._open() as file:
@@ -65,7 +66,7 @@ class ParquetReader:
         """The old timestamps of Spark and Hive reach from year 1 to 9999: nanoseconds would wrap around there."""
         with self._open() as file:
             schema = file.schema
-            leaves = [schema.column(place) for place in range(len(schema.names))]
+            leaves = [schema.column(index) for index in range(len(schema.names))]
         paths = [leaf.path for leaf in leaves if leaf.physical_type == "INT96"]
         if not paths:
             return "ns"

@@ -16,6 +16,7 @@ class PlainReader:
     def __init__(self, file: TextFile) -> None:
         self.path, self.name = file.path, file.name
         self.columns = [COLUMN]
+        self.format = "text"
         self.description = f"plain text, {file.description}, one text per line"
         self._file = file
 

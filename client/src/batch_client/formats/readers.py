@@ -15,7 +15,7 @@ from batch_client.formats.source import Reader, ReadOptions
 
 
 def open_reader(path: Path, options: ReadOptions, text_column: str | None = None) -> Reader:
-    """A reader of the file. `text_column` helps to know a file without a telling name. Raises InputError."""
+    """A reader of the file. `text_column` helps to recognise a file by its content. Raises InputError."""
     name = options.name or str(path)
     start = start_of(path, name)
     named = options.format or format_by_name(Path(name))

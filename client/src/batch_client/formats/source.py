@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Row: TypeAlias = dict[str, Any]
 """One row: values by the name of their column."""
@@ -39,6 +42,8 @@ class Reader(Protocol):
     name: str
     """What people call the file."""
     columns: list[str]
+    format: str
+    """Which of `INPUT_FORMATS` it is."""
     description: str
     """How the file is read, for people: what was guessed must be said."""
 
@@ -47,3 +52,13 @@ class Reader(Protocol):
 
     def values(self, column: str) -> Iterator[Any]:
         """The values of one column, in the order of the rows; None where a row has none."""
+
+
+@runtime_checkable
+class ArrowReader(Reader, Protocol):
+    """A reader whose rows are to be had as Arrow holds them, with their types."""
+
+    schema: pa.Schema
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """All rows, or some columns of them."""

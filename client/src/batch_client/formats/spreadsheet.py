@@ -20,6 +20,7 @@ class SpreadsheetReader:
 
     def __init__(self, path: Path, options: ReadOptions) -> None:
         self.path, self.name = path, options.name or str(path)
+        self.format = "xlsx"
         self._has_header = options.has_header
         _check_is_spreadsheet(path, self.name)
         with self._workbook() as workbook:
@@ -40,15 +41,15 @@ class SpreadsheetReader:
 
     def values(self, column: str) -> Iterator[Any]:
         """The values of one column."""
-        place = self.columns.index(column)
+        index = self.columns.index(column)
         for cells in self._cells(skip_header=self._has_header):
-            yield cells[place]
+            yield cells[index]
 
     def _read_columns(self) -> list[str]:
         first = next(self._records(), [])
         if not first:
             raise InputError(f"{self.name}: sheet {self._sheet!r} is empty; its first row should name the columns")
-        names = [str(cell) for cell in first] if self._has_header else [str(place + 1) for place in range(len(first))]
+        names = [str(cell) for cell in first] if self._has_header else [str(index + 1) for index in range(len(first))]
         if None in first and self._has_header:
             raise InputError(f"{self.name}: a column has no name; its first row should name all columns")
         if twice := sorted({name for name in names if names.count(name) > 1}):

@@ -1,51 +1,67 @@
-"""What a protocol is, and what several of them share."""
+"""What a protocol is, and the parts of wire formats that several of them share."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated, ClassVar, Protocol, TypeAlias, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from batch_client.errors import FaultError, InputError
+from batch_client.errors import FaultError, Problem
+from batch_client.options import Options
 from batch_client.outcomes import Outcome, Prediction
-
-if TYPE_CHECKING:
-    from batch_client.options import Options
+from batch_client.service_stats import ServiceStats
 
 AnswerT = TypeVar("AnswerT")
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-
-DEFAULT_MAX_LENGTH = 512
+Ask: TypeAlias = Callable[[str, str, bytes | None], Awaitable[bytes]]
+"""Sends one request (method, path, body) and returns the body of the answer. Raises ServiceError."""
 
 
 class ServiceProtocol(Protocol):
-    """One server's wire format. What it cannot tell about a text is None in the prediction.
+    """How one kind of server is asked, for one client. What a server does not say about a text is None.
 
     Attributes:
         name: what `--protocol` calls it.
         path: where texts are sent, behind the service's address.
         max_texts: texts that one request may hold, unless the server says otherwise.
-        is_own: whether this is the service of this project, with `/analyze-single` and `/batch-stats`.
     """
 
     name: ClassVar[str]
     path: ClassVar[str]
     max_texts: ClassVar[int]
-    is_own: ClassVar[bool]
 
-    def check(self, options: Options) -> None:
+    def __init__(self, options: Options, ask: Ask) -> None: ...
+
+    @classmethod
+    def check(cls, options: Options) -> None:
         """Raise InputError for an option that this protocol cannot carry."""
+
+    async def classify(self, texts: Sequence[str]) -> list[Outcome]:
+        """One outcome for each of 1 to `max_texts` texts, in order.
+
+        Raises:
+            FaultError: the answer is not one to these texts.
+            ServiceError: as `Ask` does.
+        """
         ...
 
-    def request(self, texts: Sequence[str], options: Options) -> bytes:
-        """The JSON that asks for 1 to `max_texts` texts."""
+    async def single(self, text: str) -> Prediction:
+        """The prediction for one text, through an endpoint for single texts if there is one. Raises ServiceError."""
         ...
 
-    def parse(self, body: bytes, texts: Sequence[str], options: Options) -> Sequence[Outcome]:
-        """One outcome per text, in order. Raises FaultError if the body is no answer to these texts."""
+    async def probe(self) -> None:
+        """Ask for the least that shows whether this kind of server answers. Raises ServiceError if it does not."""
+        ...
+
+    async def stats(self) -> ServiceStats:
+        """The server's own counters. Raises InputError if it has none."""
+        ...
+
+    def problems(self, body: bytes) -> list[Problem]:
+        """What a refused request's answer says; `loc` only where it is an index into the request's texts."""
         ...
 
 
@@ -61,14 +77,14 @@ def as_json(document: object) -> bytes:
     return json.dumps(document, ensure_ascii=False).encode()
 
 
-def parsed(answer: TypeAdapter[AnswerT], body: bytes) -> AnswerT:
+def parsed(kind: TypeAdapter[AnswerT], body: bytes, subject: str = "answer is") -> AnswerT:
     """The answer in `body`. Raises FaultError, which says what is malformed."""
     try:
-        return answer.validate_json(body)
+        return kind.validate_json(body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise FaultError(f"the service's answer is malformed: {place}: {first['msg']}".replace(" : ", " ")) from error
+        path = ".".join(str(part) for part in first["loc"])
+        raise FaultError(f"the service's {subject} malformed: {f'{path}: ' if path else ''}{first['msg']}") from error
 
 
 def check_count(num_answers: int, num_texts: int) -> None:
@@ -89,9 +105,3 @@ def prediction_of(scores: Sequence[LabelScore], all_scores: bool) -> Prediction:
     # In the order of the names: the order of the scores is another for each text, and a result's columns are not.
     by_label = dict(sorted((each["label"].upper(), each["score"]) for each in scores))
     return Prediction(best["label"].upper(), best["score"], None, None, by_label if all_scores else None)
-
-
-def refuse_max_length(options: Options, server: str) -> None:
-    """Raise InputError if another `max_length` than the default is asked of a server that takes none."""
-    if options.max_length != DEFAULT_MAX_LENGTH:
-        raise InputError(f"--max-length is not for {server}, which always uses its model's own; leave it out")

@@ -1,4 +1,4 @@
-"""Hugging Face's inference endpoints and whoever answers like them: texts are posted to the address itself.
+"""Hugging Face's inference endpoints, and servers that answer like them: texts are posted to the address itself.
 
 An answer is one list of labels per text; endpoints that run transformers' pipeline leave the inner list out where each
 text has one label.
@@ -7,40 +7,34 @@ text has one label.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from pydantic import TypeAdapter
 
 from batch_client.outcomes import Prediction
-from batch_client.protocols.base import LabelScore, as_json, check_count, parsed, prediction_of, refuse_max_length
-
-if TYPE_CHECKING:
-    from batch_client.options import Options
+from batch_client.protocols.base import LabelScore, as_json, check_count, parsed, prediction_of
+from batch_client.protocols.other_server import OtherServer
 
 _ANSWER = TypeAdapter(list[list[LabelScore]] | list[LabelScore])
 
 
-class HuggingFace:
+class HuggingFace(OtherServer):
     """`--protocol hf`."""
 
     name: ClassVar[str] = "hf"
     path: ClassVar[str] = ""
-    max_texts: ClassVar[int] = 100
-    is_own: ClassVar[bool] = False
+    title: ClassVar[str] = "Hugging Face's endpoints"
 
-    def check(self, options: Options) -> None:
-        """Raise InputError for what it does not take."""
-        refuse_max_length(options, "Hugging Face's endpoints")
-
-    def request(self, texts: Sequence[str], options: Options) -> bytes:
+    def request(self, texts: Sequence[str]) -> bytes:
         """A batch. `top_k` null asks for every label, as transformers' pipeline does."""
-        return as_json({"inputs": list(texts)} | ({"parameters": {"top_k": None}} if options.all_scores else {}))
+        further = {"parameters": {"top_k": None}} if self._options.all_scores else {}
+        return as_json({"inputs": list(texts)} | further)
 
-    def parse(self, body: bytes, texts: Sequence[str], options: Options) -> list[Prediction]:
+    def parse(self, body: bytes, texts: Sequence[str]) -> list[Prediction]:
         """The labels of each text."""
         answer = parsed(_ANSWER, body)
         per_text = [each if isinstance(each, list) else [each] for each in answer]
         if len(texts) == 1 and len(answer) > 1 and not isinstance(answer[0], list):
             per_text = [[each for scores in per_text for each in scores]]
         check_count(len(per_text), len(texts))
-        return [prediction_of(scores, options.all_scores) for scores in per_text]
+        return [prediction_of(scores, self._options.all_scores) for scores in per_text]

@@ -1,15 +1,49 @@
-"""batch-processor's own: `POST /process-batch`."""
+"""batch-processor's own wire format: `/process-batch`, `/analyze-single` and `/batch-stats`."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import Annotated, ClassVar
 
-from batch_client import wire
-from batch_client.outcomes import Outcome
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-if TYPE_CHECKING:
-    from batch_client.options import Options
+from batch_client.errors import FaultError, Problem, RequestRefusedError, UnexpectedAnswerError
+from batch_client.options import Options
+from batch_client.outcomes import Failure, Outcome, Prediction
+from batch_client.protocols.base import Ask, Probability, as_json, check_count, parsed
+from batch_client.refusals import parse_refusal
+from batch_client.service_stats import ServiceStats
+
+_REPORTS_FIELD = "on_invalid_text"
+"""Asks for an error in the result of a bad text; a service that does not know the field refuses it by this name."""
+
+
+class _Error(BaseModel):
+    code: str
+    message: str
+
+
+class _Result(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    processing_order: int
+    error: _Error | None = None
+    text: str | None = None
+    sentiment: str = ""
+    confidence: Probability | None = None
+    token_count: Annotated[int, Field(ge=0)] | None = None
+    truncated: bool | None = None
+    scores: dict[str, Probability] | None = None
+    tokens_dropped: int | None = None
+    windows: int | None = None
+
+
+class _BatchAnswer(BaseModel):
+    results: list[_Result]
+
+
+_BATCH, _SINGLE, _STATS = TypeAdapter(_BatchAnswer), TypeAdapter(_Result), TypeAdapter(ServiceStats)
 
 
 class Native:
@@ -18,15 +52,102 @@ class Native:
     name: ClassVar[str] = "batch-processor"
     path: ClassVar[str] = "/process-batch"
     max_texts: ClassVar[int] = 100
-    is_own: ClassVar[bool] = True
 
-    def check(self, options: Options) -> None:
+    def __init__(self, options: Options, ask: Ask) -> None:
+        self._ask = ask
+        self._all_scores = options.all_scores
+        self._asks_for_reports = options.reports
+        self._parameters: dict[str, object] = {
+            "max_length": options.max_length,
+            "return_all_scores": options.all_scores,
+        }
+        # The default is left out: a service that does not know the field refuses it.
+        if options.on_long_text != "truncate":
+            self._parameters["on_long_text"] = options.on_long_text
+
+    @classmethod
+    def check(cls, options: Options) -> None:
         """Every option is for this protocol."""
 
-    def request(self, texts: Sequence[str], options: Options) -> bytes:
-        """Body of `POST /process-batch`."""
-        return wire.batch_request(texts, options)
+    async def classify(self, texts: Sequence[str]) -> list[Outcome]:
+        """See `ServiceProtocol`."""
+        request = {"texts": list(texts), **self._parameters}
+        if self._asks_for_reports:
+            request[_REPORTS_FIELD] = "report"
+        try:
+            body = await self._ask("POST", self.path, as_json(request))
+        except RequestRefusedError as refusal:
+            if not any(problem.loc[:1] == (_REPORTS_FIELD,) for problem in refusal.problems):
+                raise
+            # An older service, which refuses a field that it does not know.
+            self._asks_for_reports = False
+            return await self.classify(texts)
+        return parse_batch_answer(body, texts, self._all_scores)
 
-    def parse(self, body: bytes, texts: Sequence[str], options: Options) -> list[Outcome]:
-        """Its answer."""
-        return wire.parse_batch_answer(body, texts, options.all_scores)
+    async def single(self, text: str) -> Prediction:
+        """The answer of `/analyze-single`."""
+        body = await self._ask("POST", "/analyze-single", as_json({"text": text, **self._parameters}))
+        outcome = _outcome(parsed(_SINGLE, body), text, 0, self._all_scores)
+        if isinstance(outcome, Failure):
+            raise FaultError(f"the service answered an error: {outcome.reason}")
+        return outcome
+
+    async def probe(self) -> None:
+        """The statistics: they cost the service nothing, and no other server has them."""
+        body = await self._ask("GET", "/batch-stats", None)
+        try:
+            _parse_stats(body)
+        except FaultError as fault:
+            if not _is_json(body):
+                raise
+            raise UnexpectedAnswerError(f"{fault}; is this a batch-processor address?") from fault
+
+    async def stats(self) -> ServiceStats:
+        """The answer of `/batch-stats`."""
+        return _parse_stats(await self._ask("GET", "/batch-stats", None))
+
+    def problems(self, body: bytes) -> list[Problem]:
+        """See `ServiceProtocol`."""
+        return parse_refusal(body)
+
+
+def parse_batch_answer(body: bytes, texts: Sequence[str], all_scores: bool) -> list[Outcome]:
+    """One outcome per text, in order.
+
+    Raises:
+        FaultError: the body is not an answer to these texts: cut short, malformed, miscounted or mixed up.
+    """
+    results = parsed(_BATCH, body).results
+    check_count(len(results), len(texts))
+    return [_outcome(results[order], text, order, all_scores) for order, text in enumerate(texts)]
+
+
+def _outcome(result: _Result, text: str, order: int, all_scores: bool) -> Outcome:
+    if result.processing_order != order:
+        raise FaultError(f"the service answered result {result.processing_order} where number {order} was due")
+    if result.error is not None:
+        # The text's index in the request means nothing to people.
+        return Failure(result.error.code, result.error.message.replace(f"texts[{order}]", "the text"))
+    if result.text is not None and result.text != text:
+        raise FaultError(f"result {order} of the service's answer is for another text")
+    is_whole = result.confidence is not None and result.token_count is not None and result.truncated is not None
+    if not (result.sentiment and is_whole):
+        raise FaultError(f"the service's answer is malformed: results.{order} lacks a field")
+    if all_scores and not result.scores:
+        raise FaultError(f"result {order} of the service's answer lacks the scores")
+    return Prediction(
+        result.sentiment, result.confidence or 0.0, result.token_count, result.truncated, result.scores,
+        result.tokens_dropped, result.windows,
+    )  # fmt: skip
+
+
+def _parse_stats(body: bytes) -> ServiceStats:
+    return parsed(_STATS, body, "statistics are")
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        json.loads(body)
+    except ValueError:
+        return False
+    return True

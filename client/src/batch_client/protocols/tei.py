@@ -8,38 +8,32 @@ texts), and with 422 what it cannot tokenize.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from pydantic import TypeAdapter
 
 from batch_client.outcomes import Prediction
-from batch_client.protocols.base import LabelScore, as_json, check_count, parsed, prediction_of, refuse_max_length
-
-if TYPE_CHECKING:
-    from batch_client.options import Options
+from batch_client.protocols.base import LabelScore, as_json, check_count, parsed, prediction_of
+from batch_client.protocols.other_server import OtherServer
 
 _ANSWER = TypeAdapter(list[list[LabelScore]])
 
 
-class TextEmbeddingsInference:
+class TextEmbeddingsInference(OtherServer):
     """`--protocol tei`."""
 
     name: ClassVar[str] = "tei"
     path: ClassVar[str] = "/predict"
+    title: ClassVar[str] = "text-embeddings-inference"
     max_texts: ClassVar[int] = 32
     """Its `--max-client-batch-size` unless set."""
-    is_own: ClassVar[bool] = False
 
-    def check(self, options: Options) -> None:
-        """Raise InputError for what it does not take."""
-        refuse_max_length(options, "text-embeddings-inference")
-
-    def request(self, texts: Sequence[str], options: Options) -> bytes:
+    def request(self, texts: Sequence[str]) -> bytes:
         """A batch; texts beyond the model's length are cut, as everywhere here, instead of refused."""
         return as_json({"inputs": [[text] for text in texts], "truncate": True, "raw_scores": False})
 
-    def parse(self, body: bytes, texts: Sequence[str], options: Options) -> list[Prediction]:
+    def parse(self, body: bytes, texts: Sequence[str]) -> list[Prediction]:
         """All labels of each text, best first."""
         answers = parsed(_ANSWER, body)
         check_count(len(answers), len(texts))
-        return [prediction_of(scores, options.all_scores) for scores in answers]
+        return [prediction_of(scores, self._options.all_scores) for scores in answers]

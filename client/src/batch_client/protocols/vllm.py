@@ -7,17 +7,16 @@ answers have carried `data[].{index, label, probs, num_classes}` from 0.7 to 0.2
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict
 
 from batch_client.errors import FaultError, InputError
+from batch_client.options import Options
 from batch_client.outcomes import Prediction
 from batch_client.protocols.base import Probability, as_json, check_count, parsed
-
-if TYPE_CHECKING:
-    from batch_client.options import Options
+from batch_client.protocols.other_server import OtherServer
 
 
 class _Class(TypedDict):
@@ -33,33 +32,36 @@ class _Answer(TypedDict):
 _ANSWER = TypeAdapter(_Answer)
 
 
-class Vllm:
+class Vllm(OtherServer):
     """`--protocol vllm`."""
 
     name: ClassVar[str] = "vllm"
     path: ClassVar[str] = "/classify"
-    max_texts: ClassVar[int] = 100
-    is_own: ClassVar[bool] = False
+    title: ClassVar[str] = "vLLM"
+    takes_max_length: ClassVar[bool] = True
 
-    def check(self, options: Options) -> None:
-        """Raise InputError for what it does not tell."""
+    @classmethod
+    def check(cls, options: Options) -> None:
+        """See `ServiceProtocol`."""
+        super().check(options)
         if options.all_scores:
             raise InputError("--all-scores is not for vLLM, which names the best label only; leave it out")
 
-    def request(self, texts: Sequence[str], options: Options) -> bytes:
+    def request(self, texts: Sequence[str]) -> bytes:
         """A batch, cut to `max_length` tokens; more than its model takes would be refused."""
-        return as_json({"input": list(texts), "truncate_prompt_tokens": options.max_length})
+        return as_json({"input": list(texts), "truncate_prompt_tokens": self._options.max_length})
 
-    def parse(self, body: bytes, texts: Sequence[str], options: Options) -> list[Prediction]:
+    def parse(self, body: bytes, texts: Sequence[str]) -> list[Prediction]:
         """One class per text, each with its index."""
         classes = parsed(_ANSWER, body)["data"]
         check_count(len(classes), len(texts))
         if [each["index"] for each in classes] != list(range(len(texts))):
             raise FaultError("the service answered the texts in another order")
-        return [self._prediction(each) for each in classes]
+        return [_prediction(each) for each in classes]
 
-    def _prediction(self, answer: _Class) -> Prediction:
-        confidence = max(answer["probs"])
-        # A model without id2label has no names: the number of the class has to do.
-        label = answer["label"] or f"LABEL_{answer['probs'].index(confidence)}"
-        return Prediction(label.upper(), confidence, None, None)
+
+def _prediction(answer: _Class) -> Prediction:
+    confidence = max(answer["probs"])
+    # A model without id2label has no names: the number of the class has to do.
+    label = answer["label"] or f"LABEL_{answer['probs'].index(confidence)}"
+    return Prediction(label.upper(), confidence, None, None)

@@ -40,10 +40,10 @@ def sentiment_bars(counts: Mapping[str, int]) -> list[Bar]:
     """One bar per sentiment, as long as its share of the most frequent one."""
     total, most = sum(counts.values()), max(counts.values(), default=1)
     bars = []
-    for place, sentiment in enumerate(sorted(counts)):
+    for index, sentiment in enumerate(sorted(counts)):
         count = counts[sentiment]
         value = f"{count:,} ({count / total:.1%})"
-        y = place * BAR_PITCH
+        y = index * BAR_PITCH
         width = (WIDTH - _LABEL_WIDTH - _VALUE_WIDTH) * count / most
         bars.append(Bar(sentiment, value, y, [Box(sentiment, _LABEL_WIDTH, y, width, 18.0, f"{sentiment}: {value}")]))
     return bars
@@ -52,8 +52,8 @@ def sentiment_bars(counts: Mapping[str, int]) -> list[Bar]:
 def share_bars(groups: Sequence[tuple[str, Mapping[str, int]]]) -> list[Bar]:
     """One bar per group, all of the same length, parted by the shares of the sentiments."""
     bars = []
-    for place, (label, counts) in enumerate(groups):
-        y, x, total = place * BAR_PITCH, _LABEL_WIDTH, sum(counts.values())
+    for index, (label, counts) in enumerate(groups):
+        y, x, total = index * BAR_PITCH, _LABEL_WIDTH, sum(counts.values())
         boxes = []
         for sentiment in sorted(counts):
             width = (WIDTH - _LABEL_WIDTH - _VALUE_WIDTH) * counts[sentiment] / total
@@ -69,13 +69,13 @@ def stacked_columns(labels: Sequence[str], stacks: Sequence[Mapping[str, int]]) 
     highest = max((sum(stack.values()) for stack in stacks), default=0) or 1
     pitch = WIDTH / max(len(stacks), 1)
     boxes = []
-    for place, (label, stack) in enumerate(zip(labels, stacks, strict=True)):
+    for index, (label, stack) in enumerate(zip(labels, stacks, strict=True)):
         y = HEIGHT
         for sentiment in sorted(stack):
             height = HEIGHT * stack[sentiment] / highest
             y -= height
             title = f"{label}, {sentiment}: {stack[sentiment]:,}"
-            boxes.append(Box(sentiment, place * pitch + pitch * 0.06, y, pitch * 0.88, height, title))
+            boxes.append(Box(sentiment, index * pitch + pitch * 0.06, y, pitch * 0.88, height, title))
     return boxes
 
 
@@ -84,4 +84,4 @@ def line(points: Sequence[tuple[float, float]]) -> str:
     longest = max((x for x, _ in points), default=0) or 1
     highest = max((y for _, y in points), default=0) or 1
     scaled = [(WIDTH * x / longest, HEIGHT - HEIGHT * y / highest) for x, y in points]
-    return " ".join(f"{'L' if place else 'M'}{x:.1f},{y:.1f}" for place, (x, y) in enumerate(scaled))
+    return " ".join(f"{'L' if index else 'M'}{x:.1f},{y:.1f}" for index, (x, y) in enumerate(scaled))

@@ -49,7 +49,7 @@ class Groups:
         return self._kind == "dates"
 
     def bars(self) -> list[tuple[str, Counter[str]]]:
-        """At most 40 groups to draw, and what has no place among them last.
+        """At most 40 groups to draw, and what belongs to none of them last.
 
         Dates in order, by day, month, year or decade; numbers in order, in bins if they are many; or categories, the
         largest first.
@@ -62,11 +62,11 @@ class Groups:
                 for length in (10, 7, 4, 3)
                 if len(bars := _merged((day[:length], counts) for day, counts in days)) <= _MAX_BARS or length == 3
             )
-            return merged + self._without_place()
+            return merged + self._unordered()
         if self._kind == "numbers":
             numbers = self._in_order()
             bars = [(_shown(number), counts) for number, counts in numbers]
-            return (bars if len(bars) <= _MAX_BARS else _binned(numbers)) + self._without_place()
+            return (bars if len(bars) <= _MAX_BARS else _binned(numbers)) + self._unordered()
         by_size = self._by_size()
         if len(by_size) <= _MAX_BARS:
             return by_size
@@ -77,9 +77,9 @@ class Groups:
         """What the bars do not show, in sentences."""
         self._decide()
         notes = []
-        for place, what in ((_NO_DATE, "no date"), (_NO_NUMBER, "no number")):
-            if place in self._counts:
-                notes.append(f"{self._counts[place].total():,} rows have {what} in this column.")
+        for key, what in ((_NO_DATE, "no date"), (_NO_NUMBER, "no number")):
+            if key in self._counts:
+                notes.append(f"{self._counts[key].total():,} rows have {what} in this column.")
         if self._kind == "categories" and len(by_size := self._by_size()) > _MAX_BARS:
             left_out = by_size[_MAX_BARS - 1 :]
             names = ", ".join(name if len(name) <= 30 else name[:29] + "…" for name, _ in left_out[:3])
@@ -134,7 +134,7 @@ class Groups:
     def _in_order(self) -> list[tuple[Any, Counter[str]]]:
         return sorted((key, counts) for key, counts in self._counts.items() if not isinstance(key, str))
 
-    def _without_place(self) -> list[tuple[str, Counter[str]]]:
+    def _unordered(self) -> list[tuple[str, Counter[str]]]:
         return [(key, counts) for key, counts in self._counts.items() if isinstance(key, str)]
 
     def _by_size(self) -> list[tuple[str, Counter[str]]]:
@@ -156,8 +156,8 @@ def _binned(numbers: list[tuple[float, Counter[str]]]) -> list[tuple[str, Counte
     width = next(step * power for step in (1, 2, 5, 10) if step * power >= least_width)
 
     def label(number: float) -> str:
-        place = math.floor(number / width)
-        return f"{_shown(place * width)} to {_shown((place + 1) * width)}"
+        bin_number = math.floor(number / width)
+        return f"{_shown(bin_number * width)} to {_shown((bin_number + 1) * width)}"
 
     return _merged((label(number), counts) for number, counts in numbers)
 

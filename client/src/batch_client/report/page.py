@@ -47,10 +47,10 @@ def render(tally: Tally, throughput: Throughput, name: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    first_bin = min((place for bins in tally.confidences.values() for place, n in enumerate(bins) if n), default=0)
+    first_bin = min((index for bins in tally.confidences.values() for index, n in enumerate(bins) if n), default=0)
     bins = range(first_bin, NUM_BINS)
-    bin_labels = [f"{place / NUM_BINS:.0%} to {(place + 1) / NUM_BINS:.0%}" for place in bins]
-    stacks = [{sentiment: counts[place] for sentiment, counts in tally.confidences.items()} for place in bins]
+    bin_labels = [f"{index / NUM_BINS:.0%} to {(index + 1) / NUM_BINS:.0%}" for index in bins]
+    stacks = [{sentiment: counts[index] for sentiment, counts in tally.confidences.items()} for index in bins]
     groups = tally.groups.bars() if tally.groups else []
     is_dates = bool(tally.groups and tally.groups.is_dates)
     return environment.get_template("page.html.j2").render(

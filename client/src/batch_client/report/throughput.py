@@ -28,11 +28,11 @@ class Throughput:
 
 
 def measure_throughput(checkpoints: Sequence[Checkpoint]) -> Throughput:
-    """The throughput that the checkpoints tell."""
+    """The throughput that the checkpoints show."""
     worked_s, num_rows = 0.0, 0
     progress = [(0.0, 0)]
     for before, after in itertools.pairwise(checkpoints):
-        # A clock that was set back tells nothing.
+        # A clock that was set back shows nothing.
         if after.is_start or after.time_s <= before.time_s:
             continue
         worked_s += after.time_s - before.time_s

@@ -270,8 +270,8 @@ def test_watching_shows_the_services_figures(service: Service, run: Run, monkeyp
 def test_the_figures_are_laid_out_for_people() -> None:
     from rich.console import Console
 
+    from batch_client.service_stats import ServiceStats
     from batch_client.watch import table_of
-    from batch_client.wire import ServiceStats
 
     figures = {
         "total_requests": 1234, "total_texts_processed": 99, "average_batch_time": 0.01, "peak_batch_size": 1,

@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from batch_client.errors import FaultError
-from batch_client.wire import parse_batch_answer, parse_refusal
+from batch_client.protocols.native import parse_batch_answer
+from batch_client.refusals import parse_refusal
 from stand_in import prediction
 
 TEXTS = ["good", "bad"]

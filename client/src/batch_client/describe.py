@@ -1,0 +1,37 @@
+"""What the command `score` says about a run, before and after it."""
+
+from __future__ import annotations
+
+from batch_client import locations
+from batch_client.job import Job
+from batch_client.protocols import protocol_for
+from batch_client.score import Plan, Summary
+
+
+def describe_plan(job: Job, plan: Plan) -> str:
+    """The lines of `--dry-run`."""
+    survey = plan.survey
+    num_requests = -(-survey.num_sendable // protocol_for(job.options).max_texts)
+    out = "standard output" if job.is_to_standard_output else job.out
+    lines = [
+        f"Would score column {survey.text_column!r} of {locations.name_of(job.source)} through {job.options.url}.",
+        f"Read as: {plan.description}.",
+        f"Rows: {survey.num_rows:,}; to be sent: {survey.num_sendable:,}; requests: {num_requests:,} or a few more.",
+        *(f"Rows marked without being sent ({kind}): {number:,}" for kind, number in sorted(survey.unsendable.items())),
+        f"Result: {out} ({plan.output_format})"
+        + (f"; an unfinished run has {plan.num_done:,} rows already and would be resumed." if plan.num_done else "."),
+    ]
+    return "\n".join(lines)
+
+
+def describe_summary(job: Job, summary: Summary) -> str:
+    """The lines at the end of a run."""
+    num_asked = summary.num_rows - summary.num_resumed
+    rate = num_asked / summary.elapsed_s if summary.elapsed_s else 0.0
+    resumed = f" ({summary.num_resumed:,} of them by an earlier run)" if summary.num_resumed else ""
+    out = "standard output" if job.is_to_standard_output else job.out
+    return (
+        f"Scored column {summary.text_column!r} of {locations.name_of(job.source)}, read as {summary.description}.\n"
+        f"{out}: {summary.num_rows:,} rows{resumed}, {summary.num_failed:,} with an error, "
+        f"in {summary.elapsed_s:.1f} s ({rate:,.0f} rows/s), {summary.num_retries:,} attempts repeated."
+    )

@@ -1,0 +1,83 @@
+"""From the answers to the file that the user asked for: encoded, reported on, put under its name."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+from contextlib import aclosing
+from pathlib import Path
+
+from batch_client import locations
+from batch_client.async_client import AsyncClient
+from batch_client.checks import check_balance
+from batch_client.columns import PredictionColumns
+from batch_client.durable import replace_durably
+from batch_client.encode import encode
+from batch_client.errors import UnavailableError
+from batch_client.formats.packings import packing_by_name
+from batch_client.formats.source import Reader
+from batch_client.job import Job
+from batch_client.journal import Journal
+from batch_client.options import Options
+from batch_client.outcomes import Prediction
+from batch_client.survey import Survey
+
+_PATIENCE_S = 15.0
+_PROBE = "This is a text."
+"""Asked where no text of a job got an answer, to learn which columns its result has."""
+
+
+def write_result(job: Job, reader: Reader, survey: Survey, journal: Journal, path: Path, format: str) -> None:
+    """Write the result to `path`, and the report if there is to be one.
+
+    Raises:
+        InputError, OutputError: a value or a name that the format cannot hold, or rows that are missing.
+        ServiceError: the labels of the columns could not be learned.
+    """
+    columns = PredictionColumns(job.prefix, _labels(job, journal))
+    columns.check_against(reader.columns)
+    packing = None if job.is_to_standard_output else packing_by_name(job.path)
+    num_rows = encode(reader, journal.outcomes, columns, path, format, packing, job.read.has_header)
+    check_balance(survey.num_rows, num_rows, "rows in the result")
+    if job.report:
+        from batch_client.report.page import write_report
+
+        write_report(job.report, reader, survey.text_column, job.report_by, journal)
+
+
+def publish(job: Job, result: Path) -> None:
+    """Put a result that is whole where the job wants it. Raises OutputError if it cannot be uploaded."""
+    if job.is_to_standard_output:
+        with result.open("rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer, 2**20)
+        sys.stdout.buffer.flush()
+        result.unlink()
+    elif locations.is_address(job.out):
+        locations.upload(result, job.out)
+        result.unlink()
+    else:
+        replace_durably(result, job.path)
+
+
+def _labels(job: Job, journal: Journal) -> list[str]:
+    """The labels that have columns: the same for every part of a data set, answered or not."""
+    if not job.options.all_scores:
+        return []
+    labels: set[str] = set()
+    for outcome in journal.outcomes():
+        if isinstance(outcome, Prediction) and outcome.scores:
+            labels.update(outcome.scores)
+    if not labels:
+        labels.update(asyncio.run(_probe(job.options)))
+    return sorted(labels)
+
+
+async def _probe(options: Options) -> list[str]:
+    async with AsyncClient(options) as client:
+        await client.check(_PATIENCE_S)
+        async with aclosing(client.classify_stream([_PROBE])) as outcomes:
+            async for outcome in outcomes:
+                if isinstance(outcome, Prediction) and outcome.scores:
+                    return list(outcome.scores)
+    raise UnavailableError("the service gave no scores, so that the result's columns are not known")
