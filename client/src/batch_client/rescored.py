@@ -43,7 +43,11 @@ class RescoredReader:
         self.labels = [name[len(start) :].upper() for name in reader.columns if name.startswith(start)]
         self._added = {*needed, *(name for name in reader.columns if name.startswith(start))}
         self.columns = [name for name in reader.columns if name not in self._added]
-        self.description = f"{reader.description}, of which the rows with an error are asked for again"
+
+    @property
+    def description(self) -> str:
+        """How the scored file is read."""
+        return f"{self._reader.description}, of which the rows with an error are asked for again"
 
     def rows(self) -> Iterator[Row]:
         """All rows without the columns that a run adds."""

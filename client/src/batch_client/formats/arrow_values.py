@@ -6,9 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from batch_client.formats.values import bytes_as_text
-
-_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+from batch_client.formats.values import bytes_as_text, iso_duration
 
 
 def as_python(array: pa.Array) -> list[Any]:
@@ -28,7 +26,7 @@ def as_python(array: pa.Array) -> list[Any]:
         return _fixed_lists(array)
     if pa.types.is_duration(kind):
         return [
-            None if value is None else _iso_duration(value, kind.unit) for value in array.cast(pa.int64()).to_pylist()
+            None if value is None else iso_duration(value, kind.unit) for value in array.cast(pa.int64()).to_pylist()
         ]
     if holds_bytes(kind):
         return [bytes_as_text(value) if isinstance(value, bytes) else value for value in decoded(array)]
@@ -109,10 +107,3 @@ def _as_strings(array: pa.Array) -> list[Any]:
             instants = array.cast(pa.timestamp(array.type.unit)).cast(pa.string()).to_pylist()
             return [None if instant is None else instant + "Z" for instant in instants]
         return [None if value.as_py() is None else str(value.as_py()) for value in array]
-
-
-def _iso_duration(value: int, unit: str) -> str:
-    seconds, rest = divmod(abs(value), _PER_SECOND[unit])
-    digits = len(str(_PER_SECOND[unit])) - 1
-    fraction = f".{rest:0{digits}d}".rstrip("0") if rest else ""
-    return f"{'-' if value < 0 else ''}PT{seconds}{fraction}S"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NoReturn, cast
 
 from batch_client.errors import InputError, OutputError
 
@@ -51,12 +51,13 @@ PACKINGS = (
 )  # fmt: skip
 SUFFIXES = tuple(packing.suffix for packing in PACKINGS)
 
+ZIP_MAGIC, PARQUET_MAGIC, OLE_MAGIC = b"PK\x03\x04", b"PAR1", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _REFUSED = {
     b"PK\x05\x06": "an empty ZIP archive",
     b"PK\x07\x08": "a ZIP archive in parts",
     b"7z\xbc\xaf\x27\x1c": "a 7z archive",
     b"Rar!\x1a\x07": "a RAR archive",
-    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "an old Office file (such as .xls)",
+    OLE_MAGIC: "an old Office file (such as .xls)",
     b"\x1f\x9d": "packed with compress (.Z)",
     b"\x04\x22\x4d\x18": "packed with LZ4",
     b"\xff\x06\x00\x00sNaPpY": "packed with Snappy",
@@ -80,7 +81,16 @@ _REFUSED = {
     b"PK\x03\x04": "a ZIP archive",
 }
 _TAR_PLACE, _TAR_MAGIC = 257, b"ustar"
-ZIP_MAGIC, PARQUET_MAGIC = b"PK\x03\x04", b"PAR1"
+_ZIPPED = {
+    "xl/workbook.bin": "a binary workbook (.xlsb)",
+    "word/": "a Word document",
+    "ppt/": "a presentation",
+    "META-INF/manifest.xml": "an OpenDocument file (such as .ods)",
+    "Index/Document.iwa": "a document of Apple's (such as .numbers)",
+}
+"""What a ZIP archive is that has a member whose name begins like this."""
+_PROTECTED = "EncryptedPackage".encode("utf-16-le")
+"""The stream that a workbook with a password is packed into, as the directory of the file names it."""
 
 
 def packing_of(start: bytes) -> Packing | None:
@@ -107,9 +117,28 @@ def refuse_known(start: bytes, name: str) -> None:
     if kind is None and packing_of(start) is not None:
         kind = "packed twice"
     if kind is not None:
-        raise InputError(
-            f"{name} is {kind}, which is not read; unpack or convert it to CSV, JSON lines or Parquet first"
-        )
+        raise _not_read(name, kind)
+
+
+def refuse_zip(members: Iterable[str], name: str) -> NoReturn:
+    """Raise InputError for a ZIP archive that is no spreadsheet, by what its members show it to be."""
+    found = (kind for start, kind in _ZIPPED.items() if any(member.startswith(start) for member in members))
+    raise _not_read(name, next(found, "a ZIP archive"))
+
+
+def refuse_protected(file: BinaryIO, name: str) -> None:
+    """Raise InputError if an Office file, which begins with `OLE_MAGIC`, is protected by a password."""
+    end = b""
+    while part := file.read(2**20):
+        if _PROTECTED in end + part:
+            raise InputError(
+                f"{name} is protected by a password; open it in Excel, save it without one (or as CSV), and score that"
+            )
+        end = part[-len(_PROTECTED) :]
+
+
+def _not_read(name: str, kind: str) -> InputError:
+    return InputError(f"{name} is {kind}, which is not read; unpack or convert it to CSV, JSON lines or Parquet first")
 
 
 def unpacked(file: BinaryIO, packing: Packing) -> BinaryIO:

@@ -9,7 +9,7 @@ from batch_client.formats.delimited import DelimitedReader
 from batch_client.formats.detect import detect_text_format, format_by_name
 from batch_client.formats.json_lines import JsonArrayReader, JsonLinesReader
 from batch_client.formats.opened import open_binary, open_text_file, start_of
-from batch_client.formats.packings import PARQUET_MAGIC, ZIP_MAGIC, refuse_known
+from batch_client.formats.packings import OLE_MAGIC, PARQUET_MAGIC, ZIP_MAGIC, refuse_known, refuse_protected
 from batch_client.formats.plain import PlainReader
 from batch_client.formats.source import Reader, ReadOptions
 
@@ -25,6 +25,9 @@ def open_reader(path: Path, options: ReadOptions, text_column: str | None = None
         from batch_client.formats.spreadsheet import SpreadsheetReader
 
         return SpreadsheetReader(path, options)
+    if start.startswith(OLE_MAGIC):
+        with open_binary(path, name) as file:
+            refuse_protected(file, name)
     with open_binary(path, name) as file:
         refuse_known(file.read(512), name)
     if named in ("parquet", "xlsx"):

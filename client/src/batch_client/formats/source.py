@@ -44,8 +44,11 @@ class Reader(Protocol):
     columns: list[str]
     format: str
     """Which of `INPUT_FORMATS` it is."""
-    description: str
-    """How the file is read, for people: what was guessed must be said."""
+
+    @property
+    def description(self) -> str:
+        """How the file is read, for people: what was guessed must be said, and what was found missing meanwhile."""
+        ...
 
     def rows(self) -> Iterator[Row]:
         """All rows, in order."""

@@ -12,6 +12,8 @@ from typing import Any
 
 import simplejson
 
+_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+
 
 def as_cell(value: Any) -> str:
     """A value as the text of a cell."""
@@ -34,6 +36,14 @@ def bytes_as_text(value: bytes) -> str:
         return value.decode()
     except UnicodeDecodeError:
         return base64.b64encode(value).decode()
+
+
+def iso_duration(value: int, unit: str) -> str:
+    """So many units ("s", "ms", "us", "ns") as a duration in ISO 8601, such as `PT1.5S`."""
+    seconds, rest = divmod(abs(value), _PER_SECOND[unit])
+    digits = len(str(_PER_SECOND[unit])) - 1
+    fraction = f".{rest:0{digits}d}".rstrip("0") if rest else ""
+    return f"{'-' if value < 0 else ''}PT{seconds}{fraction}S"
 
 
 def compact_json(value: Any) -> str:
