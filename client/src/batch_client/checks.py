@@ -106,7 +106,7 @@ def check_columns(job: Job, reader: Reader, output_format: str) -> None:
                 "write CSV or JSON lines"
             ) from None
     if isinstance(reader, ArrowReader):
-        from batch_client.formats.parquet import check_writable
+        from batch_client.formats.parquet_writer import check_writable
 
         check_writable(reader.schema, reader.name)
 

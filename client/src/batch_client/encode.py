@@ -84,7 +84,7 @@ def _encode_rows(reader: Reader, outcomes: Iterable[Outcome], columns: Predictio
 
 
 def _encode_parquet(reader: Reader, outcomes: Iterable[Outcome], columns: PredictionColumns, file: BinaryIO) -> int:
-    from batch_client.formats.parquet import ParquetWriter, TextParquetWriter
+    from batch_client.formats.parquet_writer import ParquetWriter, TextParquetWriter
 
     if not isinstance(reader, ArrowReader):
         return _encode_rows(reader, outcomes, columns, TextParquetWriter(file, reader.columns, columns.types))
