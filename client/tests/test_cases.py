@@ -2,6 +2,7 @@
 
 import bz2
 import csv
+import gzip
 import io
 import json
 import lzma
@@ -146,6 +147,34 @@ class TestWhatIsNotRecognised:
         result = scored(run, service[0], tmp_path, name, content, "--text-column", "review")
         assert result.exit_code == 0, result.stderr
         assert [(row["id"], row["review"]) for row in rows_of(tmp_path / "o.csv")] == [("1", "good")]
+
+    @pytest.mark.parametrize("suffix", ["bz2", "xz", "zst", "gz"])
+    @pytest.mark.parametrize("tail", ["second", "padded", "damaged", "cut"])
+    def test_what_follows_a_packed_stream_is_read_or_the_file_refused(
+        self, service: Service, run: Run, tmp_path: Path, suffix: str, tail: str
+    ) -> None:
+        zstd = pytest.importorskip("backports.zstd")
+        pack = {"bz2": bz2.compress, "xz": lzma.compress, "zst": zstd.compress, "gz": gzip.compress}[suffix]
+        second = pack(b"bad\nfine\n")
+        follows = {
+            "second": second,
+            "padded": bytes(64) + second if suffix != "gz" else second + bytes(64),
+            "damaged": bytes([second[0] ^ 255]) + second[1:],
+            "cut": second[:-6],
+        }
+        content = pack(b"review\ngood\n") + follows[tail]
+        result = scored(run, service[0], tmp_path, f"in.csv.{suffix}", content)
+        if tail in ("damaged", "cut"):
+            assert_refused(result, "is damaged or was cut short")
+        else:
+            assert [row["review"] for row in rows_of(tmp_path / "o.csv")] == ["good", "bad", "fine"]
+
+    def test_a_packed_bomb_is_a_sentence(
+        self, service: Service, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("batch_client.formats.streams.HARMLESS_BYTES", 2**20)  # a GiB would take its time
+        content = bz2.compress(b"review\n" + b"good\n" * 2**20)
+        assert_refused(scored(run, service[0], tmp_path, "in.csv.bz2", content), "1000 times its size")
 
     def test_a_spreadsheet_keeps_its_values_and_asks_which_sheet(
         self, service: Service, run: Run, tmp_path: Path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, cast
 
 from batch_client.errors import InputError, OutputError
+from batch_client.formats.streams import Decompressor, StreamsReader
 
 START_BYTES = 64 * 1024
 """As much of a file as guesses are made from."""
@@ -38,15 +40,20 @@ def _zstd() -> Any:
     return zstd
 
 
+def _streams(decompressor: Callable[[], Decompressor]) -> Callable[[BinaryIO], BinaryIO]:
+    return lambda file: cast(BinaryIO, io.BufferedReader(StreamsReader(file, decompressor)))
+
+
 PACKINGS = (
     # No name and no time in gzip's header: they would make equal results differ.
     Packing(
         "gzip", ".gz", b"\x1f\x8b", gzip.open, lambda file: gzip.GzipFile("", "wb", 6, fileobj=file, mtime=0)
     ),
-    Packing("bzip2", ".bz2", b"BZh", bz2.open, lambda file: bz2.BZ2File(file, "wb")),
-    Packing("xz", ".xz", b"\xfd7zXZ\0", lzma.open, lambda file: lzma.LZMAFile(file, "wb")),  # noqa: SIM115
+    Packing("bzip2", ".bz2", b"BZh", _streams(bz2.BZ2Decompressor), lambda file: bz2.BZ2File(file, "wb")),
+    Packing("xz", ".xz", b"\xfd7zXZ\0", _streams(lzma.LZMADecompressor), lambda file: lzma.LZMAFile(file, "wb")),  # noqa: SIM115
     Packing(
-        "Zstandard", ".zst", b"\x28\xb5\x2f\xfd", lambda file: _zstd().open(file), lambda file: _zstd().open(file, "wb")
+        "Zstandard", ".zst", b"\x28\xb5\x2f\xfd", _streams(lambda: _zstd().ZstdDecompressor()),
+        lambda file: _zstd().open(file, "wb"),
     ),
 )  # fmt: skip
 SUFFIXES = tuple(packing.suffix for packing in PACKINGS)

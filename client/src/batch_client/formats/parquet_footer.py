@@ -11,12 +11,11 @@ import pyarrow.parquet as pq
 
 from batch_client.errors import InputError
 from batch_client.formats.int96 import leaves_of
+from batch_client.formats.streams import HARMLESS_BYTES, MAX_GROWTH
 
 ROWS_PER_BATCH = 4096
 _BATCH_BYTES = 64 * 2**20
 _MAX_VALUE_BYTES = 32 * 2**20
-_MAX_GROWTH, _HARMLESS_BYTES = 1000, 2**30
-"""A file may grow to a GiB, or to a thousand times its size."""
 
 
 KEPT_METADATA = frozenset(
@@ -95,7 +94,7 @@ def _size(array: pa.Array, name: str) -> int:
 
 
 def _check_growth(total: int, num_bytes: int, name: str) -> None:
-    if total > _HARMLESS_BYTES and total > _MAX_GROWTH * num_bytes:
+    if total > HARMLESS_BYTES and total > MAX_GROWTH * num_bytes:
         raise InputError(
             f"{name} has {num_bytes:,} bytes and grows to more than {total / 2**30:.1f} GiB when it is read; "
             "if that is meant, write it as CSV or JSON lines first"
