@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/.installed
 REQUESTS ?= 50000
 DURATION ?= 30m
 
-.PHONY: run test fuzz soak rehearse check-pins check-next preflight check format openapi bench tune check-gpu clean test-ray
+.PHONY: run test fuzz soak rehearse check-pins check-next preflight check layout format openapi bench tune check-gpu clean test-ray
 
 run: $(INSTALLED)
 	@$(BIN)/python -m tools.run_locally --chute $(CHUTE) --port $(PORT) --model $(MODEL)
@@ -54,6 +54,10 @@ check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# Which package imports which; fails if there is a circle.
+layout: $(INSTALLED)
+	@$(BIN)/python -m tools.layout
 
 format: $(INSTALLED)
 	$(BIN)/ruff format .

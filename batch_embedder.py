@@ -12,21 +12,22 @@ from chutes.chute import Chute
 from chutes.util.schema import SchemaExtractor
 from starlette.responses import Response
 
-from batch_embedding.answers import embedding_list, model_list, refuse_unserved
+from batch_embedding.answers import embedding_list, model_list, openai_error, refuse_unserved
 from batch_embedding.head import EmbeddingHead
 from batch_embedding.recipe import Recipe
 from batch_embedding.settings import EmbedderSettings
 from batch_embedding.wire import EmbeddingList, EmbeddingRequest, ModelList
-from batch_http.answers import batch_stats, json_response
 from batch_http.callers import when_caller_leaves
+from batch_http.engine_stats import BatchStats, batch_stats
 from batch_http.errors import errors_as_http
 from batch_http.front import install_front
+from batch_http.requests import parse_request
+from batch_http.responses import json_response
 from batch_http.shutdown import exit_after_device_lost
 from batch_inference.engine import Engine
 from batch_inference.errors import SettingsError
 from batch_inference.settings import load_settings
 from image import build_image, placement
-from schemas import BatchStats, parse_request
 
 try:
     settings = load_settings(EmbedderSettings)
@@ -56,7 +57,7 @@ chute = Chute(
     readme=README,
     **placement(settings),
 )
-install_front(chute)
+install_front(chute, {"/v1/embeddings": openai_error})
 
 # As in `batch_processor.py`: the SDK must not validate by itself, and leaves an empty body out.
 EMBEDDING_SCHEMA = SchemaExtractor.get_minimal_schema(EmbeddingRequest)
@@ -66,7 +67,7 @@ Body = dict[str, Any] | None
 @chute.on_startup()
 async def load_engine(self: Any) -> None:
     """Load the model and run it once: after start-up the instance has no network."""
-    self.engine = Engine.start(settings, exit_after_device_lost, EmbeddingHead(Recipe.read(settings)))
+    self.engine = Engine.start(settings, EmbeddingHead(Recipe.read(settings)), exit_after_device_lost)
 
 
 @chute.cord(
@@ -81,7 +82,7 @@ def create_embeddings(self: Any, body: Body = None) -> Response:
     with errors_as_http(self.engine.stats):
         request = parse_request(EmbeddingRequest, body)
         refuse_unserved(request, self.engine, settings)
-        outcome = self.engine.classify(request.input, self.engine.model.max_tokens, partial(when_caller_leaves, body))
+        outcome = self.engine.run(request.input, self.engine.model.max_tokens, partial(when_caller_leaves, body))
         return json_response(embedding_list(request, outcome, settings))
 
 

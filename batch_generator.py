@@ -15,14 +15,14 @@ from batch_generation.answers import generator_stats, stream_generation
 from batch_generation.generator import Generator
 from batch_generation.settings import GeneratorSettings
 from batch_generation.wire import GenerateRequest, GenerateResult, GeneratorStats
-from batch_http.answers import json_response
 from batch_http.errors import errors_as_http
 from batch_http.front import install_front
+from batch_http.requests import parse_request
+from batch_http.responses import json_response
 from batch_http.shutdown import exit_after_device_lost
 from batch_inference.errors import SettingsError
 from batch_inference.settings import load_settings
 from image import build_image, placement
-from schemas import parse_request
 
 try:
     settings = load_settings(GeneratorSettings)

@@ -12,15 +12,20 @@ from chutes.chute import Chute
 from chutes.util.schema import SchemaExtractor
 from starlette.responses import Response
 
-from batch_http.answers import batch_result, batch_stats, json_response, label_scores, single_result, valid_texts
+from batch_classification.answers import batch_result, error_sentence, label_scores, single_result, valid_texts
+from batch_classification.endpoints import JSON_LINES, document
+from batch_classification.head import SentimentHead
+from batch_classification.long_texts import without_long_texts
+from batch_classification.settings import ClassifierSettings
+from batch_classification.stream import stream_batch
 from batch_http.callers import when_caller_leaves
 from batch_http.dev_pages import add_dev_pages, is_dev_mode
-from batch_http.endpoints import JSON_LINES, document
+from batch_http.engine_stats import BatchStats, batch_stats
 from batch_http.errors import errors_as_http
 from batch_http.front import install_front
-from batch_http.long_texts import without_long_texts
+from batch_http.requests import parse_request
+from batch_http.responses import json_response
 from batch_http.shutdown import exit_after_device_lost
-from batch_http.stream import stream_batch
 from batch_inference.engine import Engine
 from batch_inference.errors import SettingsError
 from batch_inference.settings import load_settings
@@ -29,15 +34,13 @@ from schemas import (
     DEFAULT_MAX_LENGTH,
     BatchRequest,
     BatchResult,
-    BatchStats,
     SingleRequest,
     SingleResult,
     TextClassificationRequest,
-    parse_request,
 )
 
 try:
-    settings = load_settings()
+    settings = load_settings(ClassifierSettings)
 except SettingsError as error:
     sys.exit(str(error))
 
@@ -61,7 +64,7 @@ curl https://$SLUG.chutes.ai/process-batch \\
 chute = Chute(
     username=settings.username,
     name=settings.chute_name,
-    image=build_image(settings),
+    image=build_image(settings, "batch_classification", "schemas.py"),
     tagline="Sentiment of up to 100 texts per request, on one GPU, with continuous batching",
     readme=README,
     # FastAPI's own pages take their scripts from a network.
@@ -69,7 +72,7 @@ chute = Chute(
     redoc_url=None,
     **placement(settings),
 )
-install_front(chute)
+install_front(chute, {"/text-classification": error_sentence})
 chute.openapi = partial(document, VERSION)
 if is_dev_mode():
     add_dev_pages(chute)
@@ -87,7 +90,7 @@ Body = dict[str, Any] | None
 @chute.on_startup()
 async def load_engine(self: Any) -> None:
     """Load the model and run it once: after start-up the instance has no network."""
-    self.engine = Engine.start(settings, exit_after_device_lost)
+    self.engine = Engine.start(settings, SentimentHead(), exit_after_device_lost)
 
 
 @chute.cord(
@@ -102,7 +105,7 @@ def process_batch(self: Any, body: Body = None) -> Response:
     started_at = time.monotonic()
     with errors_as_http(self.engine.stats):
         request = without_long_texts(parse_request(BatchRequest, body), self.engine)
-        outcome = self.engine.classify(
+        outcome = self.engine.run(
             valid_texts(request.texts),
             request.max_length,
             partial(when_caller_leaves, body),
@@ -140,7 +143,7 @@ def analyze_single(self: Any, body: Body = None) -> Response:
     started_at = time.monotonic()
     with errors_as_http(self.engine.stats):
         request = without_long_texts(parse_request(SingleRequest, body), self.engine)
-        outcome = self.engine.classify(
+        outcome = self.engine.run(
             valid_texts([request.text]),
             request.max_length,
             partial(when_caller_leaves, body),
@@ -159,7 +162,7 @@ def text_classification(self: Any, body: Body = None) -> Response:
     """Classify 1 to 100 texts for the clients of Hugging Face."""
     with errors_as_http(self.engine.stats):
         request = parse_request(TextClassificationRequest, body)
-        outcome = self.engine.classify(request.inputs, DEFAULT_MAX_LENGTH, partial(when_caller_leaves, body))
+        outcome = self.engine.run(request.inputs, DEFAULT_MAX_LENGTH, partial(when_caller_leaves, body))
         return json_response(label_scores(request, outcome))
 
 

@@ -13,7 +13,8 @@ from typing import Any
 from chutes.chute import NodeSelector
 from chutes.image import Image
 
-from batch_inference.settings import BUNDLED_MODEL, Settings
+from batch_http.deployment import DeploymentSettings
+from batch_inference.settings import BUNDLED_MODEL
 
 VERSION = "0.1.0"
 BASE_IMAGE = "parachutes/python:3.12"
@@ -30,21 +31,22 @@ CODE = {
     "batch_inference/*.py": "/app/batch_inference/",
     "batch_inference/forward/*.py": "/app/batch_inference/forward/",
     "batch_http/*.py": "/app/batch_http/",
-    "schemas.py": "/app/schemas.py",
+    "batch_http/server/*.py": "/app/batch_http/server/",
     "image.py": "/app/image.py",
 }
-MODEL = {"models/tiny-sentiment/*": "/app/models/tiny-sentiment/"}
+"""What every chute needs."""
 
 
-def build_image(settings: Settings, *packages: str) -> Image:
+def build_image(settings: DeploymentSettings, *modules: str) -> Image:
     """Describe the image. What changes rarely comes first, so that a rebuild after an edit installs nothing anew.
 
-    `packages` are those of the repository that this chute needs besides what all need.
+    `modules` are the packages (`batch_embedding`) and files (`schemas.py`) that this chute needs besides `CODE`.
 
     Files are found relative to the current folder: run `chutes build` from the folder that holds this file.
     """
-    files = (MODEL if settings.model == BUNDLED_MODEL else {}) | CODE
-    files |= {f"{package}/*.py": f"/app/{package}/" for package in packages}
+    files = bundled_model(settings) | CODE
+    for module in modules:
+        files |= {module: f"/app/{module}"} if module.endswith(".py") else {f"{module}/*.py": f"/app/{module}/"}
     variables = baked_variables(settings)
     image = Image(
         username=settings.username, name=settings.chute_name, tag=content_tag([*PACKAGES, *files], variables)
@@ -62,7 +64,15 @@ def build_image(settings: Settings, *packages: str) -> Image:
     return image
 
 
-def placement(settings: Settings) -> dict[str, Any]:
+def bundled_model(settings: DeploymentSettings) -> dict[str, str]:
+    """The files of the bundled model, if that is what is served."""
+    if settings.model != BUNDLED_MODEL or settings.bundled_model is None:
+        return {}
+    folder = f"models/{settings.bundled_model.name}"
+    return {f"{folder}/*": f"/app/{folder}/"}
+
+
+def placement(settings: DeploymentSettings) -> dict[str, Any]:
     """What a `Chute` is told of its machines: which, how many, for how long, and how many requests at a time."""
     return {
         "node_selector": NodeSelector(
@@ -78,7 +88,7 @@ def placement(settings: Settings) -> dict[str, Any]:
     }
 
 
-def baked_variables(settings: Settings) -> dict[str, str]:
+def baked_variables(settings: DeploymentSettings) -> dict[str, str]:
     """Environment variables of the instance: one set on the deployer's machine is unknown to it unless it is here.
 
     An instance whose GPU cannot be used, because its driver is older than torch wants, does not start: left alone, it

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import time
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from batch_embedding.settings import EmbedderSettings
 from batch_embedding.wire import Embedding, EmbeddingList, EmbeddingRequest, ModelCard, ModelList, Usage
-from batch_inference.engine import Classification, Engine
-from schemas import InvalidRequest, Problem
+from batch_http.errors import ErrorReport
+from batch_http.requests import InvalidRequest, Problem
+from batch_inference.engine import Engine
+from batch_inference.outcome import Outcome
 
 STARTED_AT = int(time.time())
 
@@ -34,9 +37,9 @@ def refuse_unserved(request: EmbeddingRequest, engine: Engine, settings: Embedde
         raise InvalidRequest(problems)
 
 
-def embedding_list(request: EmbeddingRequest, outcome: Classification, settings: EmbedderSettings) -> EmbeddingList:
+def embedding_list(request: EmbeddingRequest, outcome: Outcome, settings: EmbedderSettings) -> EmbeddingList:
     """Answer of `/v1/embeddings`."""
-    vectors = outcome.probabilities
+    vectors = outcome.answers
     if request.dimensions is not None and request.dimensions < vectors.shape[1]:
         vectors = vectors[:, : request.dimensions]
         # As OpenAI's API does: a cut vector has length one again.
@@ -74,3 +77,15 @@ def _dimensions(engine: Engine, settings: EmbedderSettings) -> list[int]:
 
 def _base64(vector: NDArray[np.float32]) -> str:
     return base64.b64encode(vector.astype("<f4").tobytes()).decode()
+
+
+def openai_error(report: ErrorReport) -> dict[str, str | None]:
+    """What `/v1/embeddings` answers under `error`, in OpenAI's shape: its clients show their users nothing else."""
+    kinds = {400: "invalid_request_error", 429: "rate_limit_exceeded"}
+    first: dict[str, Any] = report.detail[0] if isinstance(report.detail, list) else {"loc": [], "type": report.kind}
+    return {
+        "message": report.message,
+        "type": kinds.get(report.status, "server_error"),
+        "param": str(first["loc"][0]) if first["loc"] else None,
+        "code": first["type"],
+    }

@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 from transformers import AutoModel
 
 from batch_embedding.recipe import Recipe
+from batch_inference.forward.forward import Forward
 from batch_inference.forward.kernels import Kernels, PlacedRows
 from batch_inference.forward.packed import PackedEncoder
 from batch_inference.forward.padded import PaddedForward, PaddedRows
 from batch_inference.forward.streams import Upload
 from batch_inference.heads import Head
-from batch_inference.model import Forward, SentimentModel
-from batch_inference.settings import Settings
 
 
 class EmbeddingHead(Head):
@@ -52,9 +51,6 @@ class EmbeddingHead(Head):
         # The least length is torch's own.
         vectors: NDArray[np.float32] = outputs / np.linalg.norm(outputs, axis=1, keepdims=True).clip(1e-12)
         return vectors
-
-    def self_test(self, model: SentimentModel, settings: Settings) -> None:
-        """Nothing is known of what a checkpoint's vectors should be; that they are finite is checked in every pass."""
 
 
 class PackedPooler:

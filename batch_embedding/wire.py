@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, Field, StrictStr
 from pydantic_core import PydanticCustomError
 
-from schemas import RequestBody, Text
+from batch_http.requests import RequestBody, Text
 
 MAX_INPUTS = 2048
 """As many as OpenAI's API takes."""

@@ -29,9 +29,10 @@ from batch_generation.wire import (
     TextPart,
 )
 from batch_http.callers import when_caller_leaves
+from batch_http.engine_stats import LatencyPercentiles
 from batch_http.errors import CLIENT_GONE, report_on
-from batch_http.stream import MAX_WRITES
-from schemas import Failure, InvalidRequest, LatencyPercentiles, Problem
+from batch_http.json_lines import MAX_WRITES, in_few_writes, json_line
+from batch_http.requests import Failure, InvalidRequest, Problem
 
 MAX_PART_CHARACTERS = 10_000
 """Of a text in one line of a stream: a character takes six bytes at most, and a line may have 64 KiB."""
@@ -111,23 +112,21 @@ def stream_generation(
         InvalidRequest, QueueFullError, EngineStoppedError: before the first yield. Later errors become a line.
     """
     job = GenerationJob(generator, request, body)
-    return in_few_writes(_events(generator, job, settings), len(job.prompts))
+    return event_writes(_events(generator, job, settings), len(job.prompts))
 
 
-def in_few_writes(events: Iterator[BaseModel], num_results: int) -> Iterator[bytes]:
-    """The events as JSON lines, several to a write where there are many; the first is written at once."""
+def event_writes(events: Iterator[BaseModel], num_results: int) -> Iterator[bytes]:
+    """The events as JSON lines, several results to a write where there are many; the first event is written at once."""
     results_per_write = -(-num_results // (MAX_WRITES - 2))
-    lines: list[bytes] = []
-    num_unwritten = 0
-    for event in events:
-        lines.append(event.model_dump_json().encode() + b"\n")
-        num_unwritten += isinstance(event, GenerationFinished)
-        if isinstance(event, GenerationStarted) or num_unwritten == results_per_write:
-            yield b"".join(lines)
-            lines.clear()
-            num_unwritten = 0
-    if lines:
-        yield b"".join(lines)
+
+    def lines() -> Iterator[tuple[bytes, bool]]:
+        num_results = 0
+        for event in events:
+            num_results += isinstance(event, GenerationFinished)
+            ends_write = isinstance(event, GenerationFinished) and num_results % results_per_write == 0
+            yield json_line(event), ends_write or isinstance(event, GenerationStarted)
+
+    return in_few_writes(lines())
 
 
 def generator_stats(generator: Generator, settings: GeneratorSettings) -> GeneratorStats:

@@ -64,11 +64,6 @@ class Completions(Iterator[Completion]):
         self.first_started_at = min(arrived.started_at, self.first_started_at or arrived.started_at)
         return arrived
 
-    @property
-    def num_ready(self) -> int:
-        """Answers that the next calls of `next` will not wait for."""
-        return self._arrived.qsize()
-
     def put(self, completion: Completion) -> None:
         """Deliver an answer."""
         self._arrived.put(completion)

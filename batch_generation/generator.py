@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, ContinuousBatchingConfig, GenerationConfig
+from transformers import AutoModelForCausalLM, ContinuousBatchingConfig, GenerationConfig
 
 from batch_generation.completion import Completion, Completions
 from batch_generation.prompts import PromptTokenizer
 from batch_generation.sampling import Sampling, seeded_sampling
 from batch_generation.settings import GeneratorSettings
 from batch_generation.stats import GenerationStats
+from batch_inference.checkpoint import load_checkpoint
 from batch_inference.device import pick_device
 from batch_inference.errors import (
     DeviceLostError,
@@ -173,7 +174,7 @@ class Generator:
             list(token_ids), request_id=name, max_new_tokens=max_new_tokens, **sampling.arguments(prompt.order)
         )
         if accepted is None:
-            raise EngineStoppedError("the service is shutting down; send the request to another instance")
+            raise EngineStoppedError
 
     def _cancel(self, names: Sequence[str]) -> None:
         with self._lock:
@@ -228,32 +229,16 @@ class Generator:
 
 
 def _load(settings: GeneratorSettings) -> tuple[Any, Any]:
+    """Model and tokenizer."""
     device = pick_device(settings)
     precision = settings.precision
     if precision == "auto":
         precision = "float32" if device == "cpu" else "bfloat16"
     if device != "cpu":
         torch.cuda.set_per_process_memory_fraction(settings.gpu_memory_fraction, device)
-    try:
-        source, revision = settings.model, settings.pinned_revision
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=False)
-        model = AutoModelForCausalLM.from_pretrained(
-            source,
-            revision=revision,
-            # Left out, transformers asks at the terminal whether to run a checkpoint's code.
-            trust_remote_code=False,
-            # Left out, transformers takes the dtype the checkpoint was stored in.
-            dtype=DTYPES[precision],
-            device_map={"": device},
-            attn_implementation="sdpa",
-        )
-    except (OSError, ValueError, ImportError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelLoadError(
-            f"{settings.variable('model')}={settings.model!r} cannot be loaded: {reason} "
-            "Use a hub id or a folder with a checkpoint of a causal language model."
-        ) from error
-    return model.eval(), tokenizer
+    kind = "a checkpoint of a causal language model"
+    tokenizer, model = load_checkpoint(settings, AutoModelForCausalLM, kind, device, DTYPES[precision])
+    return model, tokenizer
 
 
 def _start_manager(model: Any, settings: GeneratorSettings, end_tokens: Sequence[int]) -> Any:

@@ -1,22 +1,24 @@
-"""Every knob of the generator: the shared ones, and those that only generation has."""
+"""Settings of the generator: those of a model and of a deployment, and those that only generation has."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, PositiveInt
 from pydantic_settings import SettingsConfigDict
 
-from batch_inference.settings import Settings
+from batch_http.deployment import CHUTE_NAME, DeploymentSettings
 
-QWEN_MODEL = "Qwen/Qwen2.5-0.5B-Instruct"
-QWEN_REVISION = "7ae557604adf67be50417f59c2c2f167def9a775"
+QWEN_MODEL: Final = "Qwen/Qwen2.5-0.5B-Instruct"
+QWEN_REVISION: Final = "7ae557604adf67be50417f59c2c2f167def9a775"
 
 
-class GeneratorSettings(Settings):
-    """The generator's settings. Each field is read from `BATCH_GENERATOR_` plus its name in upper case."""
+class GeneratorSettings(DeploymentSettings):
+    """Each field is read from `BATCH_GENERATOR_` plus its name in upper case."""
 
-    model_config = SettingsConfigDict(env_prefix="BATCH_GENERATOR_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="BATCH_GENERATOR_")
+
+    default_revision = QWEN_REVISION
 
     model: str = Field(QWEN_MODEL, min_length=1)
     """A hub id, or a folder with a checkpoint of a causal language model."""
@@ -31,10 +33,5 @@ class GeneratorSettings(Settings):
     """Tokens whose keys and values are kept, of all prompts and answers being worked on. Example: the default model
     takes 12 KiB for each in bfloat16, 0.8 GB in all. One prompt and its answer may take half of them."""
 
-    chute_name: str = Field("batch-generator", pattern=r"^[a-z0-9][a-z0-9_.-]{2,62}$")
+    chute_name: str = Field("batch-generator", pattern=CHUTE_NAME)
     """Name of the chute and its image."""
-
-    @property
-    def pinned_revision(self) -> str | None:
-        """The commit to load: as set, or the pin of the default model."""
-        return self.revision or (QWEN_REVISION if self.model == QWEN_MODEL else None)

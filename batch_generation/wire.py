@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, ValidatorFunctionWrapHandler, WrapValidator
 
-from schemas import MAX_TEXTS, Failure, LatencyPercentiles, RequestBody, Text
+from batch_http.engine_stats import LatencyPercentiles
+from batch_http.requests import MAX_TEXTS, Failure, RequestBody, Text
 
 MAX_NEW_TOKENS = 2048
 MAX_SEED = 2**53 - 1

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from starlette.types import Receive, Scope
 
 from batch_http.refusals import INVALID_REQUEST, Refused
-from schemas import shown
+from batch_http.requests import shown
 
 MAX_JSON_BYTES = 16 * 2**20
 """100 texts of 10,000 characters outside the basic plane, escaped, are 12 MB."""

@@ -11,8 +11,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from batch_http.errors import refusal_response
 from batch_http.refusals import INVALID_REQUEST
-from batch_http.sdk_decoding import refusal_in
 from batch_http.served_engine import count_error
+from batch_http.server.decoding import refusal_in
 
 RECEIVE = "batch_http.receive"
 """The key in a request's scope of its channel, as it is outside of the SDK's middleware."""

@@ -5,40 +5,34 @@ from __future__ import annotations
 import json
 import logging
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import FastAPI, HTTPException, Request
+from chutes.chute import Chute
+from fastapi import HTTPException, Request
 from fastapi.responses import JSONResponse
 from starlette.types import Scope
 
 from batch_http.refusals import INVALID_REQUEST, Refused
+from batch_http.requests import InvalidRequest
 from batch_http.served_engine import count_error
 from batch_inference.errors import DeviceLostError, EngineStoppedError, ForwardPassError, QueueFullError
 from batch_inference.stats import Stats
-from schemas import InvalidRequest
 
 logger = logging.getLogger(__name__)
 
 CLIENT_GONE = "client_gone"
 CLIENT_CLOSED_REQUEST = 499
 
-HUGGING_FACE_PATHS = {"/text-classification", "/text_classification"}
-"""The public and the internal one. Hugging Face's clients show their users what is under `error`, and nothing else."""
-
-OPENAI_PATHS = {"/v1/embeddings", "/create_embeddings"}
-"""The public and the internal one. OpenAI's clients show what is under `error`, an object of a shape of its own."""
-
-
 _REPORTED = "batch_http.error_reported"
 
 
 @dataclass(frozen=True)
 class ErrorReport:
-    """How an error is told: its kind in the statistics and in streams, its status, and what the caller reads."""
+    """How an error is answered: its kind in the statistics and in streams, its status, and what the caller reads."""
 
     kind: str
     status: int
@@ -49,6 +43,10 @@ class ErrorReport:
     def message(self) -> str:
         """The detail as one sentence."""
         return self.detail if isinstance(self.detail, str) else "; ".join(problem["msg"] for problem in self.detail)
+
+
+ErrorShape = Callable[[ErrorReport], object]
+"""What an endpoint answers under `error`, beside `detail`: some clients show their users nothing else."""
 
 
 def report_on(error: Exception) -> ErrorReport:
@@ -80,7 +78,7 @@ class ReportedError(HTTPException):
 
 @contextmanager
 def errors_as_http(stats: Stats) -> Iterator[None]:
-    """Count every error of the block and turn it into the exception that tells it."""
+    """Count every error of the block and turn it into the exception that answers it."""
     try:
         yield
     except CancelledError:
@@ -93,10 +91,11 @@ def errors_as_http(stats: Stats) -> Iterator[None]:
         raise ReportedError(report) from error
 
 
-def tell_errors(app: FastAPI) -> None:
-    """Have every error of a request answered from here."""
-    app.add_exception_handler(ReportedError, _answer_reported)
-    app.add_exception_handler(Exception, _answer_unhandled)
+def add_error_handlers(chute: Chute, shapes: Mapping[str, ErrorShape]) -> None:
+    """Have every error of a request answered from here; `shapes` are those of endpoints, by their public paths."""
+    chute.state.error_shapes = shapes
+    chute.add_exception_handler(ReportedError, _answer_reported)
+    chute.add_exception_handler(Exception, _answer_unhandled)
 
 
 async def _answer_reported(request: Request, error: Exception) -> JSONResponse:
@@ -106,22 +105,17 @@ async def _answer_reported(request: Request, error: Exception) -> JSONResponse:
 
 def _error_response(scope: Scope, report: ErrorReport) -> JSONResponse:
     content = {"detail": report.detail}
-    if scope["path"] in HUGGING_FACE_PATHS:
-        content["error"] = report.message
-    elif scope["path"] in OPENAI_PATHS:
-        content["error"] = _as_openai_tells_it(report)
+    if shape := _shape_of(scope["app"], scope["path"]):
+        content["error"] = shape(report)
     return JSONResponse(content, report.status, report.headers)
 
 
-def _as_openai_tells_it(report: ErrorReport) -> dict[str, str | None]:
-    kinds = {400: "invalid_request_error", 429: "rate_limit_exceeded"}
-    first: dict[str, Any] = report.detail[0] if isinstance(report.detail, list) else {"loc": [], "type": report.kind}
-    return {
-        "message": report.message,
-        "type": kinds.get(report.status, "server_error"),
-        "param": str(first["loc"][0]) if first["loc"] else None,
-        "code": first["type"],
-    }
+def _shape_of(chute: Chute, path: str) -> ErrorShape | None:
+    """The shape of the endpoint at a path: the public one in dev mode, in production the internal one of its cord."""
+    shapes: Mapping[str, ErrorShape] = chute.state.error_shapes
+    return next(
+        (shapes.get(cord.public_api_path) for cord in chute.cords if path in (cord.path, cord.public_api_path)), None
+    )
 
 
 def refusal_response(scope: Scope, refused: Refused) -> JSONResponse:
@@ -149,7 +143,7 @@ async def _answer_unhandled(request: Request, error: Exception) -> JSONResponse:
 
 
 def is_reported(scope: Scope) -> bool:
-    """Whether the error that ended this request has been told, counted and, if it is ours, logged."""
+    """Whether the error that ended this request has been answered, counted and, if it is ours, logged."""
     return _REPORTED in scope
 
 

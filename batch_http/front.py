@@ -7,8 +7,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 from chutes.chute import Chute
@@ -19,15 +20,15 @@ from batch_http.admission import Places
 from batch_http.body import MAX_JSON_BYTES, MAX_WIRE_BYTES, BodyBudget, ClientLeft, check_json, receive_body
 from batch_http.callers import RECEIVE, CallerMiddleware, OpenAnswers
 from batch_http.dev_pages import is_dev_mode
-from batch_http.errors import CLIENT_GONE, is_reported, refusal_response, tell_errors
-from batch_http.hypercorn_mends import mend_hypercorn
-from batch_http.log import keep_log_from_blocking
-from batch_http.loop_errors import tell_loop_errors
+from batch_http.errors import CLIENT_GONE, ErrorShape, add_error_handlers, is_reported, refusal_response
 from batch_http.refusals import Refused
 from batch_http.routes import RouteTable, origin_form
-from batch_http.sdk_decoding import bound_sdk_decoding
-from batch_http.sdk_log import quieten_sdk_log
 from batch_http.served_engine import count_error
+from batch_http.server.decoding import bound_sdk_decoding
+from batch_http.server.log import keep_log_from_blocking
+from batch_http.server.loop_errors import log_loop_errors
+from batch_http.server.repairs import repair_hypercorn
+from batch_http.server.sdk_log import quieten_sdk_log
 from batch_http.shutdown import drain_on_sigterm
 
 logger = logging.getLogger(__name__)
@@ -36,24 +37,25 @@ BEFORE_LOADING, AFTER_LOADING = 0, 100
 """Priorities of start-up hooks. Those without one have 50."""
 
 
-def install_front(chute: Chute) -> None:
+def install_front(chute: Chute, error_shapes: Mapping[str, ErrorShape] = MappingProxyType({})) -> None:
     """Set up everything that stands between callers and a chute's cords. Call once, right after making the chute.
 
     A start-up hook of the chute's, of the default priority, must leave a `ServedEngine` as `chute.engine`. Cords may
-    pass the body that they are given to `when_caller_leaves`.
+    pass the body that they are given to `when_caller_leaves`. `error_shapes` says by public path which endpoints answer
+    errors in a shape of their own, besides.
     """
     open_answers = OpenAnswers()
     # A redirect from /process-batch/ would lose the body with some clients: it is a 404.
     chute.router.redirect_slashes = False
     chute.add_middleware(CallerMiddleware)
-    tell_errors(chute)
+    add_error_handlers(chute, error_shapes)
     put_outside(chute, lambda app: Front(app, chute, open_answers))
 
-    async def mend_server(_chute: Any) -> None:
+    async def repair_server(_chute: Any) -> None:
         keep_log_from_blocking()
         quieten_sdk_log()
-        mend_hypercorn()
-        tell_loop_errors(asyncio.get_running_loop())
+        repair_hypercorn()
+        log_loop_errors(asyncio.get_running_loop())
         bound_sdk_decoding()
 
     async def be_ready(chute: Any) -> None:
@@ -62,7 +64,7 @@ def install_front(chute: Chute) -> None:
         gc.collect()
         gc.freeze()
 
-    chute.on_startup(priority=BEFORE_LOADING)(mend_server)
+    chute.on_startup(priority=BEFORE_LOADING)(repair_server)
     chute.on_startup(priority=AFTER_LOADING)(be_ready)
 
 

@@ -9,8 +9,8 @@ import signal
 import threading
 
 from batch_http.callers import OpenAnswers
-from batch_http.log import drain_log
 from batch_http.served_engine import ServedEngine
+from batch_http.server.log import drain_log
 
 logger = logging.getLogger(__name__)
 

@@ -9,12 +9,10 @@ from itertools import islice
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from batch_inference.errors import BatchInferenceError
-from batch_inference.token_rows import Indices, TokenRows
+from batch_inference.token_rows import Indices, Outputs, TokenRows
 
-Outputs = NDArray[np.float32]
 Place = tuple[Future[Outputs], int]
 """Where a row's outputs are, or will be: the future of its group, and its index there."""
 

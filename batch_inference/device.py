@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 
 from batch_inference.errors import ModelLoadError
-from batch_inference.settings import Settings
+from batch_inference.settings import ModelSettings
 
 
-def pick_device(settings: Settings) -> str:
+def pick_device(settings: ModelSettings) -> str:
     """The device's name, as torch has it.
 
     Raises:

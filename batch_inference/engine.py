@@ -1,4 +1,4 @@
-"""What a cord, a benchmark or an offline job calls: texts in, predictions out."""
+"""What a cord, a benchmark or an offline job calls: texts in, outcomes out."""
 
 from __future__ import annotations
 
@@ -7,114 +7,36 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from batch_inference.answer_cache import AnswerCache, Outputs, Place, fill_in
+from batch_inference.answer_cache import AnswerCache, Place, fill_in
+from batch_inference.chunks import Chunks
 from batch_inference.errors import EngineStoppedError
 from batch_inference.heads import Head
-from batch_inference.model import SentimentModel
+from batch_inference.known_answers import check_known_answers
+from batch_inference.loading import load_model
+from batch_inference.model import EncoderModel
+from batch_inference.outcome import Outcome
 from batch_inference.own_thread import in_own_thread
+from batch_inference.pass_cost import pass_cost, warm_up
 from batch_inference.planner import PassCost
 from batch_inference.queue_limit import QueueLimit
-from batch_inference.scheduler import PassUsage, Scheduler, TextGroup
-from batch_inference.settings import Settings
+from batch_inference.scheduler import Scheduler
+from batch_inference.settings import EncoderSettings
 from batch_inference.stats import Stats
-from batch_inference.token_rows import Indices, TokenRows
+from batch_inference.text_groups import TextGroup
+from batch_inference.token_rows import Indices, Outputs, TokenRows
 from batch_inference.tokenizer import EncodedTexts
-from batch_inference.tuning import measure_budgets, pick_cost
 from batch_inference.windows import text_means
 
 logger = logging.getLogger(__name__)
 
-PADDED_CPU_COST: Final = PassCost(max_batch_tokens=2048, overhead_tokens=64)
-PACKED_CPU_OVERHEAD_TOKENS: Final = 32
-PACKED_CPU_ACTIVATION_FLOATS: Final = 3 * 2**20
-"""Numbers in the widest activation of a pass: 2,048 tokens of the bundled model, 1,024 of RoBERTa-base. Found with
-`make tune` and the bench on two cores; larger passes are no faster, and begin to leave the cache."""
-
-GPU_BUDGETS: Final = [2**power for power in range(9, 18)]
-GPU_TUNING_REPEATS: Final = 5
-
 MIB: Final = 2**20
-
-MIN_CHUNKS_AHEAD: Final = 2
-MIN_TEXTS_AHEAD: Final = 32
-"""How much of a stream is queued at a time: enough to fill passes, little enough that its chunks finish in order."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """The model's answer for one text.
-
-    Attributes:
-        label: the most probable label, upper case.
-        confidence: its probability.
-        scores: every label's probability, in the order of the model's outputs.
-        num_tokens: tokens the model saw, special tokens included, padding not.
-        is_truncated: the text had more tokens than that.
-    """
-
-    label: str
-    confidence: float
-    scores: dict[str, float]
-    num_tokens: int
-    is_truncated: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Classification:
-    """The model's answers in the order of the texts, and what they cost.
-
-    Attributes:
-        labels: upper-case names, in the order of the model's outputs.
-        probabilities: of each label; shape (texts, labels).
-        logits: what the model answered, whose softmax the probabilities are; shape (texts, labels).
-        num_tokens: tokens of each text that the model saw, special tokens included, padding not; shape (texts,).
-        num_dropped: tokens of each text beyond those; shape (texts,).
-        num_windows: windows that each text was read in; shape (texts,). If there were several, probabilities and
-            logits are means over them, weighted by the tokens that each adds.
-        num_tokens_run: tokens of all rows: what windows have in common is counted in each.
-        queue_time_s: seconds from the request's arrival to the first forward pass that held one of these texts.
-        usage: the forward passes that held these texts.
-    """
-
-    labels: tuple[str, ...]
-    probabilities: NDArray[np.float32]
-    logits: NDArray[np.float32]
-    num_tokens: NDArray[np.int32]
-    num_dropped: NDArray[np.int32]
-    num_windows: NDArray[np.int32]
-    num_tokens_run: int
-    queue_time_s: float
-    usage: PassUsage
-
-    def __len__(self) -> int:
-        return len(self.num_tokens)
-
-    @property
-    def predictions(self) -> list[Prediction]:
-        """The same as one object per text, made anew."""
-        return [
-            Prediction(
-                label=self.labels[best],
-                confidence=probabilities[best],
-                scores=dict(zip(self.labels, probabilities, strict=True)),
-                num_tokens=num_tokens,
-                is_truncated=num_dropped > 0,
-            )
-            for best, probabilities, num_tokens, num_dropped in zip(
-                self.probabilities.argmax(axis=1).tolist(),
-                self.probabilities.tolist(),
-                self.num_tokens.tolist(),
-                self.num_dropped.tolist(),
-                strict=True,
-            )
-        ]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,36 +56,8 @@ class Asked:
     found: list[tuple[int, Place]]
 
 
-class Chunks(Iterator[Classification]):
-    """The answers to a request's chunks, in input order."""
-
-    def __init__(self) -> None:
-        self.answers: Iterator[Classification] = iter(())
-        self._asked: list[Asked] = []
-        self._is_cancelled = False
-
-    def __next__(self) -> Classification:
-        return next(self.answers)
-
-    def __getitem__(self, number: int) -> Asked:
-        """What was asked for a chunk."""
-        return self._asked[number]
-
-    def add(self, asked: list[Asked]) -> None:
-        """Further chunks that are in the queue."""
-        self._asked += asked
-        if self._is_cancelled:
-            self.cancel()
-
-    def cancel(self) -> None:
-        """Take what has no answer yet out of the queue; whoever waits for it gets a CancelledError. Any thread may."""
-        self._is_cancelled = True
-        for asked in tuple(self._asked):
-            asked.group.future.cancel()
-
-
 class Engine:
-    """Classifies texts of any number of threads on one model.
+    """Runs texts of any number of threads on one model.
 
     Attributes:
         model: what is loaded.
@@ -172,9 +66,9 @@ class Engine:
 
     def __init__(
         self,
-        model: SentimentModel,
+        model: EncoderModel,
         cost: PassCost,
-        settings: Settings,
+        settings: EncoderSettings,
         on_device_lost: Callable[[], None] = lambda: None,
     ) -> None:
         self.model = model
@@ -186,24 +80,25 @@ class Engine:
         self._scheduler = Scheduler(model, cost, self.stats.count_pass, self._lose_device, model.max_in_flight)
 
     @classmethod
-    def start(
-        cls, settings: Settings, on_device_lost: Callable[[], None] = lambda: None, head: Head | None = None
-    ) -> Engine:
+    def start(cls, settings: EncoderSettings, head: Head, on_device_lost: Callable[[], None] = lambda: None) -> Engine:
         """Load the model, test it, and run it at its fullest, so that nothing is loaded, fetched or compiled later.
 
-        `head` says what kind of model it is; a sentiment classifier if left out.
-
         On a GPU the cost of a pass is measured, which takes a few seconds.
+
+        Args:
+            settings: what to load, and how.
+            head: what kind of model it is.
+            on_device_lost: called once the device fails at everything.
 
         Raises:
             ModelLoadError: the model cannot be loaded, or fails the self-test.
         """
 
-        def load() -> tuple[SentimentModel, PassCost]:
-            model = SentimentModel.load(settings, head)
-            model.head.self_test(model, settings)
-            cost = _pass_cost(model, settings)
-            _warm_up(model, cost)
+        def load() -> tuple[EncoderModel, PassCost]:
+            model = load_model(settings, head)
+            check_known_answers(model, settings)
+            cost = pass_cost(model, settings)
+            warm_up(model, cost)
             return model, cost
 
         model, cost = in_own_thread(load)
@@ -233,15 +128,15 @@ class Engine:
         """`max_length`, or what the model can take if that is less."""
         return min(max_length, self.model.max_tokens)
 
-    def classify(
+    def run(
         self,
         texts: Sequence[str],
         max_length: int,
         offer_cancel: Callable[[Callable[[], object]], None] = lambda cancel: None,
         *,
         in_windows: bool = False,
-    ) -> Classification:
-        """Classify texts together; blocks until they are done.
+    ) -> Outcome:
+        """Run texts together; blocks until they are done.
 
         Args:
             texts: the texts.
@@ -258,46 +153,38 @@ class Engine:
         """
         arrived_at = time.monotonic()
         with self._admitted(texts, max_length, in_windows) as encoded:
-            [asked] = self._ask([encoded.rows])
-            offer_cancel(asked.group.future.cancel)
-            answer = self._classification(encoded, asked, arrived_at)
-            self._count(encoded, asked.group, arrived_at)
-            return answer
+            [pending] = self._submit([encoded], arrived_at)
+            offer_cancel(pending.cancel)
+            outcome = pending.outcome()
+            self._count(encoded, outcome, arrived_at)
+            return outcome
 
     @contextmanager
-    def classify_chunks(
+    def run_chunks(
         self, chunks: Sequence[Sequence[str]], max_length: int, *, in_windows: bool = False
     ) -> Iterator[Chunks]:
-        """Classify texts chunk by chunk; a chunk may be empty.
+        """Run texts chunk by chunk; a chunk may be empty.
 
-        Entering the block admits the texts and queues the first of them; iterating gives each chunk's answer, in input
+        Entering the block admits the texts and queues the first of them; iterating gives each chunk's outcome, in input
         order, as soon as it is there. Texts left when the block ends leave the queue.
 
         Raises:
-            QueueFullError, EngineStoppedError: on entering, as `classify`.
+            QueueFullError, EngineStoppedError: on entering, as `run`.
             EngineStoppedError, ForwardPassError: while iterating, perhaps after some chunks.
             concurrent.futures.CancelledError: while iterating, after `Chunks.cancel`.
         """
         arrived_at = time.monotonic()
         with self._admitted([text for chunk in chunks for text in chunk], max_length, in_windows) as encoded:
             ends = list(accumulate(map(len, chunks)))
-            parts = [encoded.part(end - len(chunk), end) for chunk, end in zip(chunks, ends, strict=True)]
-            num_ahead = max(MIN_CHUNKS_AHEAD, -(-MIN_TEXTS_AHEAD // max(1, *map(len, chunks))))
-            chunks_asked = Chunks()
-            chunks_asked.add(self._ask([part.rows for part in parts[:num_ahead]]))
-
-            def answers() -> Iterator[Classification]:
-                for number, part in enumerate(parts):
-                    answer = self._classification(part, chunks_asked[number], arrived_at)
-                    chunks_asked.add(self._ask([part.rows for part in parts[number + num_ahead :][:1]]))
-                    yield answer
-                self._count(encoded, chunks_asked[0].group, arrived_at)
-
-            chunks_asked.answers = answers()
+            outcomes = Chunks(
+                [encoded.part(end - len(chunk), end) for chunk, end in zip(chunks, ends, strict=True)],
+                lambda parts: self._submit(parts, arrived_at),
+                lambda first: self._count(encoded, first, arrived_at),
+            )
             try:
-                yield chunks_asked
+                yield outcomes
             finally:
-                chunks_asked.cancel()
+                outcomes.cancel()
 
     @property
     def is_ready(self) -> bool:
@@ -326,10 +213,14 @@ class Engine:
         with self._limit.place(encoded.rows.num_tokens), self.stats.request_in_flight():
             yield encoded
 
-    def _count(self, encoded: EncodedTexts, first: TextGroup, arrived_at: float) -> None:
+    def _count(self, encoded: EncodedTexts, first: Outcome, arrived_at: float) -> None:
         num_truncated = int(np.count_nonzero(encoded.num_dropped))
-        latency_s = time.monotonic() - arrived_at
-        self.stats.count_request(len(encoded), num_truncated, latency_s, _queue_time_s(first, arrived_at))
+        self.stats.count_request(len(encoded), num_truncated, time.monotonic() - arrived_at, first.queue_time_s)
+
+    def _submit(self, parts: Sequence[EncodedTexts], arrived_at: float) -> list[Pending]:
+        """Queue texts, a group for each part."""
+        asked = self._ask([part.rows for part in parts])
+        return [Pending(self, part, each, arrived_at) for part, each in zip(parts, asked, strict=True)]
 
     def _ask(self, parts: list[TokenRows]) -> list[Asked]:
         """Queue rows, a group for each part, but those whose outputs are there or on their way."""
@@ -364,46 +255,36 @@ class Engine:
             outputs[lost] = self._outputs(again)
         return outputs
 
-    def _classification(self, encoded: EncodedTexts, asked: Asked, arrived_at: float) -> Classification:
-        logits = self._outputs(asked)
-        probabilities = text_means(self.model.head.answers(logits), encoded.num_windows, encoded.weights)
-        return Classification(
+    def outcome(self, encoded: EncodedTexts, asked: Asked, arrived_at: float) -> Outcome:
+        """Wait for what was asked for these texts."""
+        outputs = self._outputs(asked)
+        started_at = asked.group.usage.started_at
+        return Outcome(
             labels=self.model.labels,
-            probabilities=probabilities,
-            logits=text_means(logits, encoded.num_windows, encoded.weights),
+            answers=text_means(self.model.head.answers(outputs), encoded.num_windows, encoded.weights),
+            outputs=text_means(outputs, encoded.num_windows, encoded.weights),
             num_tokens=encoded.num_tokens,
             num_dropped=encoded.num_dropped,
             num_windows=encoded.num_windows,
             num_tokens_run=encoded.rows.num_tokens,
-            queue_time_s=_queue_time_s(asked.group, arrived_at),
+            queue_time_s=0.0 if started_at is None else started_at - arrived_at,
             usage=asked.group.usage,
         )
 
 
-def _queue_time_s(group: TextGroup, arrived_at: float) -> float:
-    return 0.0 if group.usage.started_at is None else group.usage.started_at - arrived_at
+@dataclass(frozen=True, slots=True, eq=False)
+class Pending:
+    """Texts that are in the queue or in a pass; a `PendingOutcome`."""
 
+    _engine: Engine
+    _encoded: EncodedTexts
+    _asked: Asked
+    _arrived_at: float
 
-def _warm_up(model: SentimentModel, cost: PassCost) -> None:
-    """Run texts of full length; on a CPU so many that no later pass needs much more memory.
+    def outcome(self) -> Outcome:
+        """Wait for it."""
+        return self._engine.outcome(self._encoded, self._asked, self._arrived_at)
 
-    On a GPU one will do. More may not fit, if the budget was set by hand: the scheduler copes with that.
-    """
-    num_rows = max(1, cost.max_batch_tokens // model.max_tokens) if model.device == "cpu" else 1
-    model.probabilities(model.tokenizer.encode(["ok " * model.max_tokens] * num_rows, model.max_tokens).rows)
-
-
-def _pass_cost(model: SentimentModel, settings: Settings) -> PassCost:
-    if model.device == "cpu":
-        cost = PADDED_CPU_COST if model.is_padded else _packed_cpu_cost(model.inner_size)
-    else:
-        measured = pick_cost(measure_budgets(model, GPU_BUDGETS, GPU_TUNING_REPEATS))
-        cost = replace(measured, is_padded=model.is_padded, is_by_arrival=not model.is_padded)
-    if settings.max_batch_tokens == "auto":
-        return cost
-    return replace(cost, max_batch_tokens=settings.max_batch_tokens)
-
-
-def _packed_cpu_cost(inner_size: int) -> PassCost:
-    budget = max(1, PACKED_CPU_ACTIVATION_FLOATS // inner_size)
-    return PassCost(budget, PACKED_CPU_OVERHEAD_TOKENS, is_padded=False)
+    def cancel(self) -> None:
+        """Take what has no answer yet out of the queue. Any thread may."""
+        self._asked.group.future.cancel()

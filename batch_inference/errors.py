@@ -29,7 +29,7 @@ class QueueFullError(BatchInferenceError):
     """The queue holds too many tokens to admit the request.
 
     Attributes:
-        retry_after_s: whole seconds after which a place is likely.
+        retry_after_s: whole seconds after which there is likely room.
     """
 
     def __init__(self, message: str, retry_after_s: int) -> None:
@@ -39,6 +39,9 @@ class QueueFullError(BatchInferenceError):
 
 class EngineStoppedError(BatchInferenceError):
     """The engine is shutting down and takes no more requests."""
+
+    def __init__(self) -> None:
+        super().__init__("the service is shutting down; send the request to another instance")
 
 
 class DeviceLostError(BatchInferenceError):

@@ -1,8 +1,8 @@
-"""Whether the pass without padding serves: at start-up it proves itself against transformers' own, on its device.
+"""Start-up check: use the packed pass only if it agrees with transformers' own on this device, and is faster.
 
-Both see rows of all lengths, known texts among them. The packed pass serves if its probabilities are within the
-precision's tolerance of the other's, all of them finite, the known texts keep their labels, and it is faster. Whatever
-else happens is a reason to serve by transformers' pass, and is told; only a lost device is one not to serve at all.
+Both run rows of all lengths, known texts among them. The packed pass serves if its answers are within the precision's
+tolerance of the other's, all of them finite, the known texts keep their labels, and it is faster. Otherwise
+transformers' pass serves, and the log says why; only a lost device ends the start.
 """
 
 from __future__ import annotations
@@ -11,15 +11,14 @@ import logging
 import time
 from collections.abc import Callable
 from itertools import cycle, islice
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from batch_inference.errors import DeviceLostError
+from batch_inference.model import EncoderModel
+from batch_inference.sample_texts import SAMPLE_TEXTS
 from batch_inference.token_rows import TokenRows
-
-if TYPE_CHECKING:
-    from batch_inference.model import SentimentModel
+from batch_inference.tuning import timed_pass
 
 logger = logging.getLogger(__name__)
 
@@ -30,13 +29,7 @@ The halves round after every layer, each pass its own way, bfloat16 to 8 bits. `
 average the bundled model's probabilities move by 0.002, at most by 0.012 on the rows of this check (AVX-512).
 """
 
-KNOWN_TEXTS = (
-    "I love this, it is wonderful!",
-    "This is terrible, I hate it.",
-    "The meeting is on Monday at ten.",
-    "Worst purchase of my life, the screen cracked on day one and nobody answers the phone.",
-    "@user thanks for the quick help, you are great 😀 http",
-)
+KNOWN_TEXTS = SAMPLE_TEXTS[:5]
 
 NUM_GPU_LENGTHS, NUM_CPU_LENGTHS = 300, 8
 """Rows of all lengths, and on a CPU, where each costs, one for each doubling."""
@@ -48,8 +41,8 @@ MIN_ROUNDS, MAX_ROUNDS = 2, 6
 """Fewer if the packed pass is ahead. Whatever else the machine does, one round in a few goes undisturbed."""
 
 
-def proven(make_packed: Callable[[], SentimentModel], padded: SentimentModel) -> SentimentModel:
-    """The model that serves: the packed one if it proves itself, else the padded one, with a warning that says why.
+def pick_verified(make_packed: Callable[[], EncoderModel], padded: EncoderModel) -> EncoderModel:
+    """The model that serves: the packed one if it passes the check, else the padded one, with a warning that says why.
 
     Args:
         make_packed: sets the packed pass up; may raise.
@@ -61,13 +54,13 @@ def proven(make_packed: Callable[[], SentimentModel], padded: SentimentModel) ->
     started_at = time.monotonic()
     try:
         packed = make_packed()
-        reason = reason_against(packed, padded)
+        reason = why_rejected(packed, padded)
     except DeviceLostError:
         raise
     except Exception as error:
         reason = f"it failed: {str(error).strip().splitlines()[0]}" if str(error).strip() else f"it failed: {error!r}"
     if reason is None:
-        logger.info("The pass without padding proved itself in %.1f s.", time.monotonic() - started_at)
+        logger.info("The pass without padding passed its check in %.1f s.", time.monotonic() - started_at)
         return packed
     logger.warning(
         "The pass without padding does not serve, for %s. transformers' own does, in %s, which is slower.",
@@ -77,12 +70,12 @@ def proven(make_packed: Callable[[], SentimentModel], padded: SentimentModel) ->
     return padded
 
 
-def reason_against(packed: SentimentModel, padded: SentimentModel) -> str | None:
+def why_rejected(packed: EncoderModel, padded: EncoderModel) -> str | None:
     """What speaks against the packed pass, as the end of a sentence; None if nothing does."""
     known = packed.tokenizer.encode(KNOWN_TEXTS, packed.max_tokens).rows
     rows = TokenRows.joined([known, _rows_of_all_lengths(known, packed)])
-    expected = np.concatenate([padded.probabilities(part) for part in _parts(rows)])
-    answers = packed.probabilities(rows)
+    expected = np.concatenate([padded.answers(part) for part in _parts(rows)])
+    answers = packed.answers(rows)
     difference = float(np.abs(answers - expected).max())
     tolerance = TOLERANCES[packed.precision]
     if not difference <= tolerance:
@@ -92,10 +85,10 @@ def reason_against(packed: SentimentModel, padded: SentimentModel) -> str | None
         labels = [[packed.labels[index] for index in part[: len(known)].argmax(1)] for part in (answers, expected)]
         if labels[0] != labels[1]:
             return f"the known texts are {', '.join(labels[0])}, not {', '.join(labels[1])}"
-    return _reason_of_speed(packed, padded, known)
+    return _why_slower(packed, padded, known)
 
 
-def _rows_of_all_lengths(known: TokenRows, model: SentimentModel) -> TokenRows:
+def _rows_of_all_lengths(known: TokenRows, model: EncoderModel) -> TokenRows:
     """From one token up to as many as the model can take: the known texts' ids, over and over.
 
     On a CPU none is very long, for RoBERTa-base takes a second for 400 tokens on one core.
@@ -116,20 +109,14 @@ def _parts(rows: TokenRows) -> list[TokenRows]:
     return [rows.part(start, end) for start, end in zip(starts, [*starts[1:], len(rows)], strict=True)]
 
 
-def _reason_of_speed(packed: SentimentModel, padded: SentimentModel, known: TokenRows) -> str | None:
+def _why_slower(packed: EncoderModel, padded: EncoderModel, known: TokenRows) -> str | None:
     num_rows = CPU_TIMED_ROWS if packed.device == "cpu" else GPU_TIMED_ROWS
     ids = islice(cycle(known.input_ids.tolist()), num_rows * TIMED_ROW_TOKENS)
     rows = TokenRows(np.fromiter(ids, np.int32), np.full(num_rows, TIMED_ROW_TOKENS, np.int32))
     packed_s = padded_s = float("inf")
     for number in range(MAX_ROUNDS):
-        padded_s = min(padded_s, _seconds(padded, rows))
-        packed_s = min(packed_s, _seconds(packed, rows))
+        padded_s = min(padded_s, timed_pass(padded, rows))
+        packed_s = min(packed_s, timed_pass(packed, rows))
         if number + 1 >= MIN_ROUNDS and packed_s < padded_s:
             return None
     return f"it takes {1000 * packed_s:.1f} ms where the other takes {1000 * padded_s:.1f} ms"
-
-
-def _seconds(model: SentimentModel, rows: TokenRows) -> float:
-    started_at = time.perf_counter()
-    model.probabilities(rows)
-    return time.perf_counter() - started_at

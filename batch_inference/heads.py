@@ -1,5 +1,5 @@
-"""What sits on top of an encoder: the part in which a sentiment classifier, one for many labels at once, and a model of
-embeddings differ. Everything else (queue, planner, passes, out-of-memory, shutdown) is the same for all of them.
+"""What sits on top of an encoder: the part in which a classifier and a model of embeddings differ. Everything else
+(queue, planner, passes, out of memory, shutdown) is the same for all of them.
 
 A new kind of model is a subclass of `ClassifierHead`, or of `Head` for what is no classifier, given to `Engine.start`:
 docs/heads.md has one.
@@ -7,94 +7,76 @@ docs/heads.md has one.
 
 from __future__ import annotations
 
-import logging
-from typing import TYPE_CHECKING, Any, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from transformers import AutoModelForSequenceClassification
 
 from batch_inference.errors import ModelLoadError
+from batch_inference.forward.forward import Forward
 from batch_inference.forward.kernels import Kernels
 from batch_inference.forward.packed import PackedClassifier
 from batch_inference.forward.padded import PaddedForward
 from batch_inference.forward.streams import Upload
 from batch_inference.forward.weights import HeadWeights
-from batch_inference.masking import mask_handles_and_links
-from batch_inference.self_test import self_test
-from batch_inference.settings import Settings
-
-if TYPE_CHECKING:
-    from batch_inference.model import Forward, SentimentModel
-
-logger = logging.getLogger(__name__)
-
-SENTIMENTS = ("NEGATIVE", "NEUTRAL", "POSITIVE")
 
 MAX_LABELS_LENGTH = 256
 """Characters of all label names together: 100 results with scores must fit a 64 KiB line of a stream."""
 
 
-class Head(Protocol):
+class Head(ABC):
     """What one kind of model has of its own.
 
     Attributes:
         auto_class: the class of transformers that loads its checkpoints.
         max_tokens: longest row it wants; None if only the position embeddings limit it.
+        known_answers: texts whose label nobody doubts, each with that label: checked at start-up.
     """
 
     auto_class: Any
-    max_tokens: int | None
+    max_tokens: int | None = None
+    known_answers: Mapping[str, str] = {}
 
     def prepare_text(self, text: str) -> str:
-        """What the model sees of a text."""
-        ...
+        """What the model sees of a text: all of it, unless a head says otherwise."""
+        return text
 
+    @abstractmethod
     def labels(self, config: Any) -> tuple[str, ...]:
         """Names of the outputs, in their order; empty if they have none.
 
         Raises:
             ModelLoadError: the checkpoint is of another kind.
         """
-        ...
 
+    @abstractmethod
     def num_outputs(self, config: Any) -> int:
         """How many numbers there are for each row."""
-        ...
 
+    @abstractmethod
     def can_pack(self, model: Any) -> bool:
         """Whether `packed` knows this model, its encoder apart."""
-        ...
 
+    @abstractmethod
     def packed(self, model: Any, kernels: Kernels) -> Forward:
         """The pass without padding. Takes the model's layers, which may be dropped."""
-        ...
 
+    @abstractmethod
     def padded(self, model: Any, upload: Upload) -> Forward:
         """transformers' own pass; `upload` brings its rows to the model's device."""
-        ...
 
+    @abstractmethod
     def answers(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """From a pass's outputs to what callers get; shape (rows, outputs) both."""
-        ...
-
-    def self_test(self, model: SentimentModel, settings: Settings) -> None:
-        """Check at start-up that the model does what it is for.
-
-        Raises:
-            ModelLoadError: it does not.
-        """
-        ...
 
 
 class ClassifierHead(Head):
     """A sequence classifier of transformers. The labels are those of its configuration, their scores are softmax's."""
 
     auto_class: Any = AutoModelForSequenceClassification
-    max_tokens: int | None = None
-
-    def prepare_text(self, text: str) -> str:
-        return text
 
     def labels(self, config: Any) -> tuple[str, ...]:
         labels = tuple(str(config.id2label[index]).upper() for index in range(config.num_labels))
@@ -121,27 +103,3 @@ class ClassifierHead(Head):
         powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
         probabilities: NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
         return probabilities
-
-    def self_test(self, model: SentimentModel, settings: Settings) -> None:
-        pass
-
-
-class SentimentHead(ClassifierHead):
-    """The classifier that this service is for: trained on tweets with handles and links masked."""
-
-    def prepare_text(self, text: str) -> str:
-        return mask_handles_and_links(text)
-
-    def labels(self, config: Any) -> tuple[str, ...]:
-        labels = super().labels(config)
-        if not set(labels) <= set(SENTIMENTS):
-            logger.warning(
-                "The model's labels are %s, not %s; callers get them as they are. Its config.json names them in "
-                "id2label.",
-                labels,
-                SENTIMENTS,
-            )
-        return labels
-
-    def self_test(self, model: SentimentModel, settings: Settings) -> None:
-        self_test(model, settings)

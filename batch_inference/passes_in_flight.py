@@ -9,24 +9,16 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Generic, Protocol, TypeVar
 
 from batch_inference.budget import Budget
 from batch_inference.errors import BatchInferenceError, DeviceLostError, DeviceOutOfMemoryError, ForwardPassError
-from batch_inference.token_rows import TokenRows
-
-if TYPE_CHECKING:
-    from batch_inference.scheduler import PassRows
+from batch_inference.text_groups import PassRows
+from batch_inference.token_rows import Outputs, TokenRows
 
 logger = logging.getLogger(__name__)
 
 PreparedT = TypeVar("PreparedT")
-
-Outputs = NDArray[np.float32]
-"""What the model says of each row, such as the probability of each label; shape (rows, outputs)."""
 
 
 class RunningPass(Protocol):
@@ -86,7 +78,7 @@ class PassInFlight:
 
 
 class PassesInFlight(Generic[PreparedT]):
-    """Passes that were launched, the oldest first. Whoever waits for a row of theirs hears of it exactly once.
+    """Passes that were launched, the oldest first. Every waiting group gets its outputs or one error, exactly once.
 
     A pass that fails is run again in parts, so that only the groups at fault fail: after those in flight are over, and
     one part at a time.
@@ -95,8 +87,8 @@ class PassesInFlight(Generic[PreparedT]):
         runner: the model.
         budget: shrinks when the device runs out of memory.
         max_in_flight: how many may be in flight: 1 for a device that computes while it is told what to.
-        on_pass: told of every pass that went well.
-        on_over: told, from another thread, that a pass can be read back; not if only one may be in flight.
+        on_pass: called with every pass that went well.
+        on_over: called, from another thread, when a pass can be read back; not if only one may be in flight.
     """
 
     def __init__(
@@ -133,9 +125,9 @@ class PassesInFlight(Generic[PreparedT]):
         """Launch a pass.
 
         Raises:
-            DeviceLostError: the groups of this pass have heard of it.
+            DeviceLostError: the groups of this pass have got it.
         """
-        with _telling_whoever_waits(rows):
+        with _failing_its_groups_on_error(rows):
             launched_at = time.monotonic()
             try:
                 running = self._runner.launch(self._runner.prepare(rows.token_rows()))
@@ -150,10 +142,10 @@ class PassesInFlight(Generic[PreparedT]):
         """Wait for the oldest pass, and deliver its answers.
 
         Raises:
-            DeviceLostError: the groups of this pass have heard of it.
+            DeviceLostError: the groups of this pass have got it.
         """
         one = self._in_flight.popleft()
-        with _telling_whoever_waits(one.rows):
+        with _failing_its_groups_on_error(one.rows):
             started_at = max(one.launched_at, self._last_ended_at)
             try:
                 outputs = self._outputs(one)
@@ -164,7 +156,7 @@ class PassesInFlight(Generic[PreparedT]):
                 self._budget.count_good_pass()
 
     def fail(self, error: DeviceLostError) -> None:
-        """Wait for none of them any more: whoever does gets this error."""
+        """Wait for none of them any more: their groups get this error."""
         while self._in_flight:
             _fail(self._in_flight.popleft().rows, error)
 
@@ -223,14 +215,14 @@ class PassesInFlight(Generic[PreparedT]):
         num_useful_tokens, num_tokens = self._count_tokens(rows)
         num_padding_tokens = num_tokens - num_useful_tokens
         self._on_pass(PassRecord(len(rows), num_tokens, num_padding_tokens, duration_s))
-        for group, places, indices in rows.places():
+        for group, positions, indices in rows.by_owner():
             usage = group.usage
             usage.started_at = started_at if usage.started_at is None else usage.started_at
             usage.num_passes += 1
             usage.inference_time_s += duration_s
             usage.num_tokens += num_tokens
             usage.num_padding_tokens += num_padding_tokens
-            group.collect(indices, outputs[places])
+            group.collect(indices, outputs[positions])
 
     def _count_tokens(self, rows: PassRows) -> tuple[int, int]:
         """Tokens of the texts, and those that a pass of them computes."""
@@ -239,7 +231,7 @@ class PassesInFlight(Generic[PreparedT]):
 
 
 @contextmanager
-def _telling_whoever_waits(rows: PassRows) -> Iterator[None]:
+def _failing_its_groups_on_error(rows: PassRows) -> Iterator[None]:
     """A fault of ours must not leave anybody waiting, nor end the worker."""
     try:
         yield

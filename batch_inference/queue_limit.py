@@ -46,7 +46,7 @@ class QueueLimit:
             EngineStoppedError: it is closed.
         """
         if not self._is_open:
-            raise EngineStoppedError("the service is shutting down; send the request to another instance")
+            raise EngineStoppedError
 
     @contextmanager
     def place(self, num_tokens: int) -> Iterator[None]:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 Int32Array = NDArray[np.int32]
 Indices = NDArray[np.intp]
+Outputs = NDArray[np.float32]
+"""What a model says of each row, such as the logit of each label; shape (rows, outputs)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,10 +81,10 @@ class TokenRows:
         lengths = (self.lengths + (len(prefix) + len(suffix))).astype(np.int32)
         input_ids = np.empty(int(lengths.sum()), np.int32)
         starts = starts_of(lengths)
-        for place, token_id in enumerate(prefix):
-            input_ids[starts + place] = token_id
-        for place, token_id in enumerate(reversed(suffix), start=1):
-            input_ids[starts + lengths - place] = token_id
+        for offset, token_id in enumerate(prefix):
+            input_ids[starts + offset] = token_id
+        for offset, token_id in enumerate(reversed(suffix), start=1):
+            input_ids[starts + lengths - offset] = token_id
         input_ids[ranges(starts + len(prefix), self.lengths)] = self.input_ids
         return TokenRows(input_ids, lengths)
 

@@ -1,4 +1,4 @@
-"""From text to token ids: masked, truncated, never padded. Padding belongs to a forward pass."""
+"""From text to token ids: prepared, truncated, never padded. Padding belongs to a forward pass."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ import logging
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from batch_inference.byte_level_bpe import ByteLevelBpe
-from batch_inference.masking import mask_handles_and_links
 from batch_inference.token_rows import Int32Array, TokenRows
 from batch_inference.windows import Windows
 
@@ -92,9 +90,7 @@ class TextTokenizer:
     tiktoken does the work, if it gives the same ids as the checkpoint's own tokenizer on a few hundred odd texts.
     """
 
-    def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, prepare_text: Callable[[str], str] = mask_handles_and_links
-    ) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, prepare_text: Callable[[str], str]) -> None:
         self._prepare_text = prepare_text
         backend = tokenizer.backend_tokenizer
         # A checkpoint's tokenizer.json may carry the settings of its training.
@@ -105,7 +101,7 @@ class TextTokenizer:
         self._encode_plain = _by_tiktoken(state) or _by_tokenizers(state)
 
     def encode(self, texts: Sequence[str], max_length: int, window_stride: float | None = None) -> EncodedTexts:
-        """Encode texts, prepared (by default, handles and links masked), into rows of at most `max_length` ids.
+        """Encode texts, prepared as the model wants them, into rows of at most `max_length` ids.
 
         Args:
             texts: the texts.
@@ -162,9 +158,7 @@ def _by_tokenizers(state: dict[str, Any]) -> PlainEncoder:
     backend = Tokenizer.from_str(json.dumps(state))
 
     def encode(texts: Sequence[str]) -> TokenRows:
-        ids = [encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)]
-        lengths = np.fromiter(map(len, ids), np.int32, len(ids))
-        return TokenRows(np.fromiter(chain.from_iterable(ids), np.int32, int(lengths.sum())), lengths)
+        return TokenRows.of([encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)])
 
     return encode
 

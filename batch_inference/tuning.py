@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from batch_inference.errors import DeviceOutOfMemoryError
-from batch_inference.model import SentimentModel
+from batch_inference.model import EncoderModel
 from batch_inference.planner import PassCost
 from batch_inference.token_rows import TokenRows
 
@@ -40,7 +40,7 @@ class BudgetPoint:
         return self.max_batch_tokens / self.pass_s
 
 
-def measure_budgets(model: SentimentModel, budgets: Iterable[int], repeats: int) -> list[BudgetPoint]:
+def measure_budgets(model: EncoderModel, budgets: Iterable[int], repeats: int) -> list[BudgetPoint]:
     """Time full passes of each budget, smallest first: the median of `repeats` after a warm-up.
 
     Stops at the first budget that does not fit the device's memory.
@@ -49,8 +49,8 @@ def measure_budgets(model: SentimentModel, budgets: Iterable[int], repeats: int)
     for budget in sorted(budgets):
         rows = TokenRows.of([[0] + [5] * (ROW_TOKENS - 2) + [2]] * max(1, budget // ROW_TOKENS))
         try:
-            model.probabilities(rows)
-            pass_s = statistics.median(_timed(model, rows) for _ in range(repeats))
+            model.answers(rows)
+            pass_s = statistics.median(timed_pass(model, rows) for _ in range(repeats))
         except DeviceOutOfMemoryError:
             break
         points.append(BudgetPoint(len(rows) * ROW_TOKENS, pass_s, model.peak_memory_gib() or _process_peak_gib()))
@@ -83,7 +83,8 @@ def _process_peak_gib() -> float:
     return peak / (1024**3 if sys.platform == "darwin" else 1024**2)
 
 
-def _timed(model: SentimentModel, rows: TokenRows) -> float:
+def timed_pass(model: EncoderModel, rows: TokenRows) -> float:
+    """Seconds of one pass of these rows, from the host's point of view."""
     started_at = time.perf_counter()
-    model.probabilities(rows)
+    model.answers(rows)
     return time.perf_counter() - started_at

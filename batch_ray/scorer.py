@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from batch_inference.engine import Engine
+from batch_classification.in_process import start_engine
+from batch_http.requests import Text
 from batch_inference.errors import ForwardPassError
-from batch_inference.settings import load_settings
-from schemas import DEFAULT_MAX_LENGTH, Text
+from schemas import DEFAULT_MAX_LENGTH
 
 _TEXT = TypeAdapter(Text)
 
@@ -23,7 +23,7 @@ class Scorer:
 
     def __init__(self, text_column: str) -> None:
         self._text_column = text_column
-        self._engine = Engine.start(load_settings())
+        self._engine = start_engine()
 
     def __call__(self, rows: Columns) -> Columns:
         """The rows with columns `sentiment`, `confidence`, `token_count`, `truncated` and `error`.
@@ -35,7 +35,7 @@ class Scorer:
         predictions: list[Any] = [None] * len(values)
         valid = [index for index, error in enumerate(errors) if error is None]
         try:
-            found = self._engine.classify([values[index].strip() for index in valid], DEFAULT_MAX_LENGTH).predictions
+            found = self._engine.run([values[index].strip() for index in valid], DEFAULT_MAX_LENGTH).predictions
             for index, prediction in zip(valid, found, strict=True):
                 predictions[index] = prediction
         except ForwardPassError:
@@ -51,7 +51,7 @@ class Scorer:
 
     def _alone(self, text: str) -> tuple[str | None, Any]:
         try:
-            return None, self._engine.classify([text], DEFAULT_MAX_LENGTH).predictions[0]
+            return None, self._engine.run([text], DEFAULT_MAX_LENGTH).predictions[0]
         except ForwardPassError as error:
             return str(error), None
 

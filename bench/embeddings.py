@@ -17,8 +17,8 @@ from batch_embedding.recipe import Recipe
 from batch_embedding.settings import EmbedderSettings
 from batch_inference.engine import Engine
 from bench.servers import VENVS
+from rehearsal.chutes import CHUTES
 from rehearsal.texts import OWN_LONG_TEXTS, OWN_SHORT_TEXTS, read_labelled, varied_texts
-from tools.run_locally import CHUTES
 
 NUM_TEXTS, ROUNDS, REQUEST_TEXTS = 400, 5, 100
 
@@ -57,11 +57,11 @@ def timed(embed: Callable[[list[str]], object]) -> Arm:
 def ours(model: str) -> Arm:
     # The same texts come again each round.
     settings = EmbedderSettings(model=model, device="cpu", precision="float32", answer_cache_mib=0)
-    engine = Engine.start(settings, head=EmbeddingHead(Recipe.read(settings)))
+    engine = Engine.start(settings, EmbeddingHead(Recipe.read(settings)))
 
     def embed(texts: list[str]) -> None:
         for start in range(0, len(texts), REQUEST_TEXTS):
-            engine.classify(texts[start : start + REQUEST_TEXTS], engine.model.max_tokens)
+            engine.run(texts[start : start + REQUEST_TEXTS], engine.model.max_tokens)
 
     return timed(embed)
 

@@ -12,8 +12,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
-from batch_inference.engine import Engine
-from batch_inference.settings import Settings, load_settings
+from batch_classification.in_process import start_engine
 
 MAX_LENGTH = 512
 EXAMPLE_CHUNK_SIZE = 16
@@ -40,12 +39,10 @@ class EngineRoutine(Routine):
 
     def __init__(self, checkpoint: Path, precision: str) -> None:
         # Nobody else here keeps answers, and the rounds repeat their texts.
-        self._engine = Engine.start(
-            load_settings(model=str(checkpoint), device="cpu", precision=precision, answer_cache_mib=0)
-        )
+        self._engine = start_engine(model=str(checkpoint), device="cpu", precision=precision, answer_cache_mib=0)
 
     def classify(self, texts: Sequence[str]) -> Answer:
-        predictions = self._engine.classify(texts, MAX_LENGTH).predictions
+        predictions = self._engine.run(texts, MAX_LENGTH).predictions
         return Answer([p.label for p in predictions], [p.num_tokens for p in predictions])
 
 
@@ -91,11 +88,6 @@ class PipelineRoutine(Routine):
         with self._one_at_a_time:
             answers = self._pipeline(list(texts), batch_size=self._batch_size, truncation=True, max_length=MAX_LENGTH)
         return Answer([answer["label"].upper() for answer in answers], [])
-
-
-def has_int8() -> bool:
-    """Whether this version of the engine offers int8."""
-    return "int8" in str(Settings.model_fields["precision"].annotation)
 
 
 def make_routine(arm: str, checkpoint: Path) -> Routine:

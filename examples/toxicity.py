@@ -12,19 +12,20 @@ from chutes.chute import Chute
 from numpy.typing import NDArray
 from pydantic_settings import SettingsConfigDict
 
-from batch_http.answers import json_response
 from batch_http.callers import when_caller_leaves
+from batch_http.deployment import DeploymentSettings
 from batch_http.errors import errors_as_http
 from batch_http.front import install_front
+from batch_http.requests import RequestBody, Texts, parse_request
+from batch_http.responses import json_response
 from batch_http.shutdown import exit_after_device_lost
 from batch_inference.engine import Engine
 from batch_inference.heads import ClassifierHead
-from batch_inference.settings import Settings, load_settings
+from batch_inference.settings import EncoderSettings, load_settings
 from image import build_image, placement
-from schemas import RequestBody, Texts, parse_request
 
 
-class ToxicitySettings(Settings):
+class ToxicitySettings(EncoderSettings, DeploymentSettings):
     model_config = SettingsConfigDict(env_prefix="TOXICITY_")
     model: str = "unitary/toxic-bert"
     chute_name: str = "toxicity"
@@ -47,12 +48,12 @@ install_front(chute)
 
 @chute.on_startup()
 async def load_engine(self: Any) -> None:
-    self.engine = Engine.start(settings, exit_after_device_lost, ManyLabelsHead())
+    self.engine = Engine.start(settings, ManyLabelsHead(), exit_after_device_lost)
 
 
 @chute.cord(public_api_path="/toxicity", public_api_method="POST")
 def toxicity(self: Any, body: dict[str, Any] | None = None) -> Any:
     with errors_as_http(self.engine.stats):
         request = parse_request(ToxicityRequest, body)
-        outcome = self.engine.classify(request.texts, self.engine.model.max_tokens, partial(when_caller_leaves, body))
+        outcome = self.engine.run(request.texts, self.engine.model.max_tokens, partial(when_caller_leaves, body))
         return json_response({"results": [prediction.scores for prediction in outcome.predictions]})

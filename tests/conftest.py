@@ -8,8 +8,8 @@ import httpx
 import hypothesis
 import pytest
 
+from batch_classification.in_process import start_engine
 from batch_inference.engine import Engine
-from batch_inference.settings import load_settings
 from rehearsal.dev_server import Server, running_server
 from rehearsal.texts import OWN_LONG_TEXTS, OWN_SHORT_TEXTS, read_labelled, varied_texts
 
@@ -44,7 +44,7 @@ def _check_described(response: httpx.Response) -> None:
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
     """The bundled model, in process, on the CPU in float32; whatever it is asked, it computes."""
-    engine = Engine.start(load_settings(model="bundled", device="cpu", precision="float32", answer_cache_mib=0))
+    engine = start_engine(model="bundled", device="cpu", precision="float32", answer_cache_mib=0)
     yield engine
     engine.close()
 

@@ -14,9 +14,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from batch_classification.head import SENTIMENTS, SentimentHead
+from batch_classification.settings import ClassifierSettings
 from batch_inference.engine import Engine
 from batch_inference.errors import BatchInferenceError
-from batch_inference.heads import SENTIMENTS
 from batch_inference.settings import load_settings
 
 
@@ -34,13 +35,13 @@ def main() -> int:
     rows = [line.split("\t", 1) for line in args.file.read_text(encoding="utf-8").splitlines()]
     expected = [SENTIMENTS[int(label)] for label, _ in rows]
     try:
-        settings = load_settings()
-        engine = Engine.start(settings)
+        settings = load_settings(ClassifierSettings)
+        engine = Engine.start(settings, SentimentHead())
     except BatchInferenceError as error:
         print(error, file=sys.stderr)
         return 1
     started_at = time.monotonic()
-    outcome = engine.classify([text.strip() for _, text in rows], engine.model.max_tokens)
+    outcome = engine.run([text.strip() for _, text in rows], engine.model.max_tokens)
     seconds = time.monotonic() - started_at
     by_label = recalls(expected, [prediction.label for prediction in outcome.predictions])
     for label, recall in by_label.items():

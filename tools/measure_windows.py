@@ -14,17 +14,17 @@ from pathlib import Path
 
 import numpy as np
 
-from batch_inference.engine import Classification, Engine
+from batch_classification.in_process import start_engine
 from batch_inference.errors import BatchInferenceError
-from batch_inference.settings import load_settings
+from batch_inference.outcome import Outcome
 
 MAX_LENGTHS = (64, 128, 256, 512)
 
 
-def accuracy(outcome: Classification, ratings: list[float]) -> float:
+def accuracy(outcome: Outcome, ratings: list[float]) -> float:
     """Share of the texts whose likelier side is that of their rating."""
     positive, negative = outcome.labels.index("POSITIVE"), outcome.labels.index("NEGATIVE")
-    is_positive = outcome.probabilities[:, positive] > outcome.probabilities[:, negative]
+    is_positive = outcome.answers[:, positive] > outcome.answers[:, negative]
     return float(np.mean(is_positive == (np.array(ratings) > 0)))
 
 
@@ -34,14 +34,14 @@ def main() -> int:
     rows = [line.split("\t", 1) for line in parser.parse_args().file.read_text(encoding="utf-8").splitlines()]
     ratings, texts = [float(rating) for rating, _ in rows], [text.strip() for _, text in rows]
     try:
-        engine = Engine.start(load_settings(answer_cache_mib=0))
+        engine = start_engine(answer_cache_mib=0)
     except BatchInferenceError as error:
         print(error, file=sys.stderr)
         return 1
     print("| `max_length` | longer texts | truncate: right | window: right | window: tokens run |")
     print("|---|---|---|---|---|")
     for max_length in MAX_LENGTHS:
-        cut, whole = (engine.classify(texts, max_length, in_windows=in_windows) for in_windows in (False, True))
+        cut, whole = (engine.run(texts, max_length, in_windows=in_windows) for in_windows in (False, True))
         print(
             f"| {max_length} | {np.mean(cut.num_dropped > 0):.0%} | {accuracy(cut, ratings):.1%} "
             f"| {accuracy(whole, ratings):.1%} | {whole.num_tokens_run / cut.num_tokens_run:.1f} times |"

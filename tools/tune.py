@@ -12,9 +12,12 @@ import statistics
 import sys
 from pathlib import Path
 
+from batch_classification.head import SentimentHead
+from batch_classification.settings import ClassifierSettings
 from batch_inference.errors import BatchInferenceError, ModelLoadError
-from batch_inference.model import SentimentModel
-from batch_inference.settings import Precision, Settings, load_settings
+from batch_inference.loading import load_model
+from batch_inference.model import EncoderModel
+from batch_inference.settings import Precision, load_settings
 from batch_inference.tuning import ROW_TOKENS, BudgetPoint, measure_budgets, pick_cost
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "float16", "int8")
@@ -43,15 +46,15 @@ def draw(points: list[BudgetPoint], title: str, path: Path) -> None:
     figure.savefig(path, bbox_inches="tight")
 
 
-def compare_precisions(settings: Settings, budget: int, repeats: int) -> None:
+def compare_precisions(settings: ClassifierSettings, budget: int, repeats: int) -> None:
     """Print the speed of full passes in each precision that this machine can run, all taking turns."""
-    models: dict[Precision, SentimentModel] = {}
+    models: dict[Precision, EncoderModel] = {}
     for precision in PRECISIONS:
         # On a CPU, float16 is for processors that hardly exist, and takes minutes on all others.
         if precision == "float16" and next(iter(models.values())).device == "cpu":
             continue
         try:
-            models[precision] = SentimentModel.load(settings.model_copy(update={"precision": precision}))
+            models[precision] = load_model(settings.model_copy(update={"precision": precision}), SentimentHead())
         except ModelLoadError as error:
             print(f"{precision:>9}: {error}")
     took: dict[Precision, list[float]] = {precision: [] for precision in models}
@@ -73,8 +76,8 @@ def main() -> int:
     parser.add_argument("--plot", type=Path, help="also draw the curve into this .svg or .png (needs matplotlib)")
     args = parser.parse_args()
     try:
-        settings = load_settings()
-        model = SentimentModel.load(settings)
+        settings = load_settings(ClassifierSettings)
+        model = load_model(settings, SentimentHead())
     except BatchInferenceError as error:
         print(error, file=sys.stderr)
         return 1

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from batch_http.endpoints import document
+from batch_classification.endpoints import document
 from image import VERSION
 
 

@@ -35,9 +35,6 @@ from rehearsal.session import Session
 from rehearsal.texts import default_texts, read_labelled, tweet_texts
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-INSTANT = Path("bench/host/instant.py")
-"""In every checkout: each serves its code by a script of its own."""
-
 MODES = ("dev", "encrypted")
 MAX_BATCH_TOKENS = 16_384
 """As on a GPU; the tokens of 600 tweets."""
@@ -120,7 +117,7 @@ def running(mode: str, code: Path, checkpoint: Path, folder: Path) -> Iterator[I
     folder.mkdir(parents=True, exist_ok=True)
     session = Session.create().to_json() if mode == "encrypted" else ""
     port, cords_file, log = free_port(), folder / "cords.json", folder / "log"
-    command = [sys.executable, str(code / INSTANT), mode, str(port)] + ([str(cords_file)] if session else [])
+    command = [sys.executable, "-m", "bench.host.instant", mode, str(port)] + ([str(cords_file)] if session else [])
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=code, env=environment(checkpoint, session), stdout=output, stderr=subprocess.STDOUT
@@ -141,7 +138,7 @@ def stages_of(code: Path, checkpoint: Path, texts: list[str]) -> dict[str, float
     """CPU microseconds a text inside a cord, by stage, for a request of 100 texts."""
     texts_file = CACHE / "host" / "texts.json"
     texts_file.write_text(json.dumps(texts[:100]))
-    command = [sys.executable, str(code / INSTANT), "stages", str(texts_file)]
+    command = [sys.executable, "-m", "bench.host.instant", "stages", str(texts_file)]
     result = subprocess.run(command, cwd=code, env=environment(checkpoint), capture_output=True, check=False)
     if result.returncode:
         raise RuntimeError(result.stderr.decode(errors="replace")[-2000:])

@@ -1,7 +1,7 @@
-"""An instance whose model answers at once: `python .../bench/host/instant.py dev|encrypted|stages ...`.
+"""An instance whose model answers at once: `python -m bench.host.instant dev|encrypted|stages ...`.
 
-Run in the folder of a checkout, it serves that checkout's code, also of earlier commits: so it imports nothing of the
-bench's. What is left without a forward pass is what the host does for a text.
+Run in the folder of a checkout, it serves that checkout's code: each has such a module of its own. What is left without
+a forward pass is what the host does for a text.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-sys.path.insert(0, os.getcwd())
 os.environ["CHUTES_EXECUTION_CONTEXT"] = "REMOTE"
 # The rounds repeat their texts, and each is to be handled anew.
 os.environ["BATCH_PROCESSOR_ANSWER_CACHE_MIB"] = "0"
@@ -25,8 +24,16 @@ os.environ["BATCH_PROCESSOR_ANSWER_CACHE_MIB"] = "0"
 import numpy as np
 from transformers import AutoTokenizer
 
-from batch_inference.model import SentimentModel
+from batch_classification.answers import batch_result
+from batch_classification.head import SentimentHead
+from batch_classification.settings import ClassifierSettings
+from batch_http.requests import parse_request
+from batch_http.responses import json_response
+from batch_inference import engine as engine_module
+from batch_inference.engine import Engine
+from batch_inference.settings import load_settings
 from batch_inference.tokenizer import TextTokenizer
+from schemas import BatchRequest
 
 ANSWERS = np.tile(np.array([0.25, 0.0625, 0.6875], np.float32), (100_000, 1))
 MAX_LENGTH = 512
@@ -34,7 +41,7 @@ STAGE_ROUNDS = 60
 
 
 class InstantModel:
-    """Stands in for `SentimentModel`: a real tokenizer, and the same answer for every text."""
+    """Stands in for `EncoderModel`: a real tokenizer, and the same answer for every text."""
 
     labels = ("NEGATIVE", "NEUTRAL", "POSITIVE")
     num_outputs = len(labels)
@@ -44,30 +51,19 @@ class InstantModel:
     is_padded = False
     device = "cpu"
     precision = "float32"
-    forward = "packed"
 
     def __init__(self, checkpoint: str) -> None:
-        # Before the engine took any head, it had no such module.
-        if Path("batch_inference/heads.py").exists():
-            from batch_inference.heads import SentimentHead
-
-            self.head = SentimentHead()
-        self.tokenizer = TextTokenizer(AutoTokenizer.from_pretrained(checkpoint))
+        self.head = SentimentHead()
+        self.tokenizer = TextTokenizer(AutoTokenizer.from_pretrained(checkpoint), self.head.prepare_text)
 
     def prepare(self, rows: Any) -> Any:
         return SimpleNamespace(num_rows=len(rows))
 
     def launch(self, prepared: Any) -> Any:
-        return SimpleNamespace(result=lambda: self.run(prepared))
+        return SimpleNamespace(result=lambda: ANSWERS[: prepared.num_rows].copy())
 
-    def run(self, prepared: Any, meanwhile: Any = None) -> Any:
-        # What a runner did before passes were launched.
-        answers = ANSWERS[: prepared.num_rows]
-        # Before requests became arrays, a runner answered with lists.
-        return answers.copy() if Path("batch_inference/token_rows.py").exists() else answers.tolist()
-
-    def probabilities(self, rows: Any) -> Any:
-        return self.run(self.prepare(rows))
+    def answers(self, rows: Any) -> Any:
+        return ANSWERS[: len(rows)].copy()
 
     def memory_gib(self) -> None:
         return None
@@ -88,27 +84,21 @@ def serve_dev(port: str) -> None:
 def serve_encrypted(port: str, cords_file: str) -> None:
     """What the platform runs, with the stand-ins of the rehearsal for its closed-source parts."""
     sys.argv = ["instance", "batch_processor:chute", "--port", port, "--cords-file", cords_file]
-    if "--logging-port" in Path("rehearsal/instance.py").read_text():
-        sys.argv += ["--logging-port", str(int(port) + 1)]
+    sys.argv += ["--logging-port", str(int(port) + 1)]
     runpy.run_module("rehearsal.instance", run_name="__main__")
 
 
 def measure_stages(texts_file: str) -> None:
     """Print CPU microseconds a text of what happens to a request of all these texts inside a cord, as JSON."""
-    from batch_http.answers import batch_result, json_response
-    from batch_inference.engine import Engine
-    from batch_inference.settings import load_settings
-    from schemas import BatchRequest, parse_request
-
     texts = json.loads(Path(texts_file).read_text())
-    settings = load_settings()
-    engine = Engine.start(settings)
+    settings = load_settings(ClassifierSettings)
+    engine = Engine.start(settings, SentimentHead())
     request = parse_request(BatchRequest, {"texts": texts})
-    outcome = engine.classify(texts, MAX_LENGTH)
+    outcome = engine.run(texts, MAX_LENGTH)
     stages: dict[str, Callable[[], object]] = {
         "parse": lambda: parse_request(BatchRequest, {"texts": texts}),
         "tokenize": lambda: engine.model.tokenizer.encode(texts, MAX_LENGTH),
-        "tokenize, queue, deliver": lambda: engine.classify(texts, MAX_LENGTH),
+        "tokenize, queue, deliver": lambda: engine.run(texts, MAX_LENGTH),
         "answer": lambda: json_response(batch_result(request, outcome, 0.1, engine, settings)),
     }
     took: dict[str, list[float]] = {name: [] for name in stages}
@@ -124,7 +114,7 @@ def measure_stages(texts_file: str) -> None:
 
 
 if __name__ == "__main__":
-    SentimentModel.load = lambda settings, head=None: InstantModel(settings.model_source)  # type: ignore
+    engine_module.load_model = lambda settings, head: InstantModel(settings.model_source)  # type: ignore
     match sys.argv[1:]:
         case ["dev", port]:
             serve_dev(port)

@@ -10,7 +10,7 @@ from batch_embedding.head import EmbeddingHead
 from batch_embedding.recipe import Recipe
 from batch_embedding.settings import EmbedderSettings
 from batch_inference.engine import Engine
-from tools.run_locally import CHUTES
+from rehearsal.chutes import CHUTES
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +20,6 @@ def settings() -> EmbedderSettings:
 
 @pytest.fixture(scope="session")
 def embedder(settings: EmbedderSettings) -> Iterator[Engine]:
-    engine = Engine.start(settings, head=EmbeddingHead(Recipe.read(settings)))
+    engine = Engine.start(settings, EmbeddingHead(Recipe.read(settings)))
     yield engine
     engine.close()

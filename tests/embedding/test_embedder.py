@@ -16,14 +16,15 @@ import torch
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
+from batch_classification.settings import ClassifierSettings
 from batch_embedding.head import EmbeddingHead
 from batch_embedding.recipe import Recipe
 from batch_embedding.settings import EmbedderSettings
 from batch_inference.engine import Engine
 from batch_inference.errors import ModelLoadError
 from batch_inference.forward.padded import PaddedForward
+from batch_inference.settings import BUNDLED_MODEL
 from batch_inference.token_rows import TokenRows
-from tools.run_locally import BUNDLED_MODEL
 
 WORDS = ("rain", "on", "the", "tin", "roof", "sounds", "like", "quiet", "applause", "42", "über", "naïve", "strangers")
 
@@ -34,7 +35,7 @@ def texts_of_all_lengths(number: int) -> list[str]:
 
 
 def embed(embedder: Engine, texts: Sequence[str]) -> NDArray[np.float32]:
-    return embedder.classify(texts, embedder.model.max_tokens).probabilities
+    return embedder.run(texts, embedder.model.max_tokens).answers
 
 
 def test_vectors_are_those_of_sentence_transformers(embedder: Engine, settings: EmbedderSettings) -> None:
@@ -55,7 +56,7 @@ def test_alone_equals_in_company(embedder: Engine) -> None:
 
 def test_texts_are_cut_where_the_checkpoint_says(embedder: Engine) -> None:
     assert embedder.model.max_tokens == 256
-    outcome = embedder.classify(["word " * 300, "word"], embedder.model.max_tokens)
+    outcome = embedder.run(["word " * 300, "word"], embedder.model.max_tokens)
     assert outcome.num_tokens.tolist() == [256, 3]
     assert outcome.num_dropped.tolist() == [46, 0]
 
@@ -99,7 +100,7 @@ def edited(settings: EmbedderSettings, folder: Path, name: str, content: object)
 def test_a_checkpoint_without_pooling_is_refused(tmp_path: Path, settings: EmbedderSettings) -> None:
     from batch_inference.settings import load_settings
 
-    classifier = load_settings(model=BUNDLED_MODEL).model_source
+    classifier = load_settings(ClassifierSettings, model=BUNDLED_MODEL).model_source
     with pytest.raises(ModelLoadError, match=r"has no modules\.json"):
         Recipe.read(EmbedderSettings(model=classifier))
     no_pooling = [{"path": "", "type": "sentence_transformers.models.Transformer"}]

@@ -12,8 +12,8 @@ import pytest
 from langchain_openai import OpenAIEmbeddings
 from sentence_transformers import SentenceTransformer
 
+from rehearsal.chutes import CHUTES
 from rehearsal.dev_server import Server, running_server
-from tools.run_locally import CHUTES
 
 TEXTS = ["I love this!", "What a waste of money.", "The parcel came on Monday."]
 MODEL = CHUTES["batch_embedder"].bundled_model()

@@ -77,7 +77,7 @@ async def break_things(self: Any) -> None:
         for word in (FAILS_IN_PASS, DOES_NOT_FIT, DOES_NOT_FIT_WITH_OTHERS)
     }
     model.tokenizer.encode = _failing_tokenizer(model.tokenizer.encode)
-    model._forward.logits = _failing_pass(model._forward.logits, poison, random.Random(1))
+    model.forward.logits = _failing_pass(model.forward.logits, poison, random.Random(1))
     batch_processor.batch_result = _failing_serialiser(batch_processor.batch_result)
     deadly = model.tokenizer.encode([f"{KILLS_WORKER} " * 99 + KILLS_WORKER], 512).rows.num_tokens
     batch_inference.scheduler._planned = _failing_planner(batch_inference.scheduler._planned, deadly)

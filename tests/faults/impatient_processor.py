@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import batch_http.connections
+import batch_http.server.connections
 from batch_processor import chute
 
 __all__ = ["chute"]

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from batch_classification.in_process import load_classifier
+from batch_classification.settings import ClassifierSettings
 from batch_inference.errors import ModelLoadError
-from batch_inference.model import SentimentModel
 from batch_inference.settings import load_settings
 from rehearsal.dev_server import ROOT
 
@@ -38,7 +39,7 @@ def test_a_pickled_checkpoint_is_read_without_running_it(checkpoint: Path, tmp_p
     (checkpoint / "pytorch_model.bin").write_bytes(pickle.dumps({"weight": Trap(trapped)}))
     # Which error it is, is the reader's affair.
     with pytest.raises((ModelLoadError, pickle.UnpicklingError)):
-        SentimentModel.load(load_settings(model=str(checkpoint), device="cpu"))
+        load_classifier(model=str(checkpoint), device="cpu")
     assert not trapped.exists()
 
 
@@ -55,9 +56,9 @@ def test_code_beside_a_checkpoint_is_not_run(checkpoint: Path, tmp_path: Path, m
     }
     (checkpoint / "config.json").write_text(json.dumps(config))
     with pytest.raises(ModelLoadError):
-        SentimentModel.load(load_settings(model=str(checkpoint), device="cpu"))
+        load_classifier(model=str(checkpoint), device="cpu")
     assert not trapped.exists()
 
 
 def test_the_default_model_is_pinned_to_a_commit() -> None:
-    assert re.fullmatch(r"[0-9a-f]{40}", str(load_settings().pinned_revision))
+    assert re.fullmatch(r"[0-9a-f]{40}", str(load_settings(ClassifierSettings).pinned_revision))

@@ -13,7 +13,7 @@ import pytest
 from batch_http import body
 from batch_http.body import MAX_JSON_BYTES, BodyBudget, receive_body
 from batch_http.refusals import Refused
-from batch_http.sdk_decoding import decompress_bounded, refusal_in
+from batch_http.server.decoding import decompress_bounded, refusal_in
 
 SCOPE: dict[str, Any] = {"type": "http", "http_version": "1.1", "headers": []}
 

@@ -3,7 +3,7 @@
 import pytest
 from priority.priority import DeadlockError, DuplicateStreamError, MissingStreamError
 
-from batch_http.http2_sending import Turns
+from batch_http.server.http2_sending import Turns
 
 
 def test_streams_that_have_something_take_turns() -> None:

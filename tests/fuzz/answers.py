@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from schemas import BatchResult, BatchStats, FailedSingle, LabelScore, SingleResult
+from batch_http.engine_stats import BatchStats
+from schemas import BatchResult, FailedSingle, LabelScore, SingleResult
 
 STATUSES = {200, 400, 404, 405, 429}
 """All there is. Anything else would count against the instance on the platform, or be a fault."""

@@ -8,8 +8,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from batch_http.requests import RequestBody
 from rehearsal.texts import OWN_LONG_TEXTS, OWN_SHORT_TEXTS, read_labelled
-from schemas import BatchRequest, RequestBody, SingleRequest, TextClassificationRequest
+from schemas import BatchRequest, SingleRequest, TextClassificationRequest
 
 METHODS = ("POST", "GET", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
 

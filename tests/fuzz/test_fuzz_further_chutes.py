@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from batch_embedding.wire import EmbeddingList, EmbeddingRequest
 from batch_generation.wire import GenerateRequest, GenerateResult, GenerationCompleted
+from batch_http.requests import RequestBody
+from rehearsal.chutes import CHUTES
 from rehearsal.dev_server import running_server
-from schemas import RequestBody
+from rehearsal.random_checkpoints import save_random_generator
 from tests.fuzz import NUM_REQUESTS, fuzzing
 from tests.fuzz.answers import STATUSES
 from tests.fuzz.requests import Request, requests_to, several_texts, texts
-from tools.random_checkpoints import save_random_generator
-from tools.run_locally import CHUTES
 
 DIMENSIONS = 384
 

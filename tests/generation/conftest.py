@@ -9,7 +9,7 @@ import pytest
 
 from batch_generation.generator import Generator
 from batch_generation.settings import GeneratorSettings
-from tools.random_checkpoints import save_random_generator
+from rehearsal.random_checkpoints import save_random_generator
 
 
 @pytest.fixture(scope="session")

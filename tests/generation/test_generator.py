@@ -127,7 +127,7 @@ def test_a_full_queue_says_when_to_come_back(generator: Generator) -> None:
 
 def test_a_chat_template_is_applied(tmp_path: Path) -> None:
     from batch_generation.prompts import PromptTokenizer
-    from tools.random_checkpoints import byte_tokenizer
+    from rehearsal.random_checkpoints import byte_tokenizer
 
     tokenizer = PromptTokenizer(byte_tokenizer(is_chat=True))
     [token_ids] = tokenizer.encode(["Hi"])

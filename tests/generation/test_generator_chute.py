@@ -12,12 +12,12 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
-from batch_generation.answers import in_few_writes, result_events
+from batch_generation.answers import event_writes, result_events
 from batch_generation.completion import Completion
-from batch_generation.wire import GenerationCompleted, GenerationInfo, GenerationStarted
-from batch_http.stream import MAX_LINE_BYTES, MAX_WRITES
+from batch_generation.wire import GenerationCompleted, GenerationFinished, GenerationInfo, GenerationStarted
+from batch_http.json_lines import MAX_LINE_BYTES, MAX_WRITES
 from rehearsal.dev_server import Server, running_server
-from tools.random_checkpoints import save_random_generator
+from rehearsal.random_checkpoints import save_random_generator
 
 LONG = {"prompts": ["x" * 300] * 12, "max_new_tokens": 1500}
 """Nearly all that may be queued, and hours of work for a shared CPU."""
@@ -100,7 +100,7 @@ def test_a_stream_has_few_writes_and_short_lines() -> None:
             yield from result_events(completion)
         yield GenerationCompleted(total_time=1, total_prompt_tokens=1, total_completion_tokens=1)
 
-    writes = list(in_few_writes(events(), len(texts)))
+    writes = list(event_writes(events(), len(texts)))
     assert len(writes) <= MAX_WRITES
     lines = b"".join(writes).splitlines(keepends=True)
     assert max(map(len, lines)) <= MAX_LINE_BYTES
@@ -108,6 +108,16 @@ def test_a_stream_has_few_writes_and_short_lines() -> None:
     for event in map(json.loads, lines[1:-1]):
         received[event["processing_order"]] += event["text"]
     assert [received[order] for order in range(100)] == texts
+
+
+def test_a_streams_lines_are_lines_to_every_reader() -> None:
+    text = "".join(chr(number) for number in range(0x20)) + "\x7f\u0085\u2028\u2029 the end"
+    finished = GenerationFinished(
+        text=text, finish_reason="stop", prompt_tokens=1, completion_tokens=1, processing_order=0
+    )
+    [written] = event_writes(iter([finished]), 1)
+    [line] = written.decode().splitlines()
+    assert json.loads(line)["text"] == text
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ import pytest
 from pydantic import BaseModel
 
 import schemas
-from batch_http import answers
-from batch_http.stream import stream_batch
+from batch_classification import answers
+from batch_classification.settings import ClassifierSettings
+from batch_classification.stream import stream_batch
 from batch_inference.engine import Engine
 from batch_inference.settings import load_settings
 from schemas import BatchRequest, BatchResult, SingleRequest, SingleResult
@@ -33,15 +34,15 @@ def check(content: bytes, model: type[BaseModel]) -> None:
 def test_a_batch(engine: Engine, with_scores: bool) -> None:
     texts = [*TEXTS, " ", "the text before is blank"]
     request = BatchRequest(texts=texts, return_all_scores=with_scores, on_invalid_text="report")
-    outcome = engine.classify(answers.valid_texts(request.texts), request.max_length)
-    result = answers.batch_result(request, outcome, 0.25, engine, load_settings())
+    outcome = engine.run(answers.valid_texts(request.texts), request.max_length)
+    result = answers.batch_result(request, outcome, 0.25, engine, load_settings(ClassifierSettings))
     check(answers.json_response(result).body, BatchResult)
 
 
 @pytest.mark.parametrize("with_scores", [False, True])
 def test_a_single_text(engine: Engine, with_scores: bool) -> None:
     request = SingleRequest(text=TEXTS[0], return_all_scores=with_scores)
-    result = answers.single_result(request, engine.classify([request.text], 512), 0.25)
+    result = answers.single_result(request, engine.run([request.text], 512), 0.25)
     check(answers.json_response(result).body, SingleResult)
 
 
@@ -59,7 +60,7 @@ def test_a_stream(engine: Engine, text: str, with_scores: bool) -> None:
 @pytest.mark.parametrize(("text", "model"), [("fine", SingleResult), ("", schemas.FailedSingle)])
 def test_a_single_text_that_may_be_invalid(engine: Engine, text: str, model: type[BaseModel]) -> None:
     request = SingleRequest(text=text, on_invalid_text="report")
-    outcome = engine.classify(answers.valid_texts([request.text]), 512)
+    outcome = engine.run(answers.valid_texts([request.text]), 512)
     check(answers.json_response(answers.single_result(request, outcome, 0.25)).body, model)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from batch_http.log import MAX_WAITING_CHARACTERS, NonBlockingStream
+from batch_http.server.log import MAX_WAITING_CHARACTERS, NonBlockingStream
 from rehearsal.dev_server import ROOT, running_server
 
 SECRET = "xyzzy-plugh"

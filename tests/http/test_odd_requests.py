@@ -43,12 +43,6 @@ def test_a_whole_url_as_target(server: Server) -> None:
     assert json.loads(content)["results"][0]["sentiment"] == "POSITIVE"
 
 
-def test_a_line_end_after_the_last_request(server: Server) -> None:
-    status, content = answer_to(server, post("/process-batch", LENGTH) + b"\r\n")
-    assert status == 200
-    assert json.loads(content)["total_texts"] == 1
-
-
 def test_two_lengths_for_one_body(server: Server) -> None:
     chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
     status, _ = answer_to(server, post("/process-batch", LENGTH, "Transfer-Encoding: chunked", body=chunked))

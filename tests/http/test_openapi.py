@@ -6,7 +6,7 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator
 
-from batch_http.endpoints import ENDPOINTS, document
+from batch_classification.endpoints import ENDPOINTS, document
 from image import VERSION
 from tests.http.contract import check_body, check_line, description
 

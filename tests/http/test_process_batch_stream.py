@@ -11,7 +11,8 @@ import pytest
 import requests
 import torch
 
-from batch_http.stream import MAX_WRITES, stream_batch
+from batch_classification.stream import stream_batch
+from batch_http.json_lines import MAX_WRITES
 from batch_inference.engine import Engine
 from batch_inference.forward.kernels import PlacedRows
 from rehearsal.dev_server import Server
@@ -93,7 +94,7 @@ def test_a_stream_never_fills_the_sdks_buffer(engine: Engine, num_texts: int, ba
 
 def test_a_failure_midway_is_the_last_line_and_is_counted(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     # The real model does not fail on texts: a pass that holds the marked one is made to.
-    logits = engine.model._forward.logits
+    logits = engine.model.forward.logits
     poison = engine.model.tokenizer.encode(["zebra"], 512).rows.input_ids[1]
 
     def failing(packed: PlacedRows) -> torch.Tensor:
@@ -101,7 +102,7 @@ def test_a_failure_midway_is_the_last_line_and_is_counted(engine: Engine, monkey
             raise RuntimeError("secret details")
         return logits(packed)
 
-    monkeypatch.setattr(engine.model._forward, "logits", failing)
+    monkeypatch.setattr(engine.model.forward, "logits", failing)
     before = engine.stats.snapshot().errors.get("inference_failed", 0)
     request = BatchRequest(texts=["fine"] * 40 + ["zebra"] + ["fine"] * 9, batch_size=10)
     events = [json.loads(line) for write in stream_batch(engine, request) for line in write.splitlines()]

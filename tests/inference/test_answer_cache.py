@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from batch_inference.answer_cache import AnswerCache, Outputs, fill_in
+from batch_classification.in_process import start_engine
+from batch_inference.answer_cache import AnswerCache, fill_in
 from batch_inference.engine import Engine
 from batch_inference.errors import ForwardPassError
-from batch_inference.settings import load_settings
-from batch_inference.token_rows import TokenRows
+from batch_inference.token_rows import Outputs, TokenRows
 
 MAX_BYTES = 300_000
 ROWS = TokenRows.of([[1, 2], [3], [1, 2], [4, 5, 6]])
@@ -22,7 +22,7 @@ ROWS = TokenRows.of([[1, 2], [3], [1, 2], [4, 5, 6]])
 
 @pytest.fixture(scope="module")
 def caching() -> Iterator[Engine]:
-    engine = Engine.start(load_settings(model="bundled", device="cpu", precision="float32", answer_cache_mib=16))
+    engine = start_engine(model="bundled", device="cpu", precision="float32", answer_cache_mib=16)
     yield engine
     engine.close()
 
@@ -68,10 +68,10 @@ def test_what_others_lost_is_told() -> None:
 
 
 def test_a_cached_answer_is_the_computed_one(caching: Engine, tweets: list[str]) -> None:
-    first = caching.classify(tweets[:60], 512)
+    first = caching.run(tweets[:60], 512)
     num_passes = caching.stats.snapshot().forward_passes
-    again = caching.classify(tweets[:60][::-1], 512)
-    assert again.probabilities.tolist() == first.probabilities.tolist()[::-1]
+    again = caching.run(tweets[:60][::-1], 512)
+    assert again.answers.tolist() == first.answers.tolist()[::-1]
     assert caching.stats.snapshot().forward_passes == num_passes
     assert (again.usage.num_passes, again.queue_time_s) == (0, 0.0)
 
@@ -79,23 +79,23 @@ def test_a_cached_answer_is_the_computed_one(caching: Engine, tweets: list[str])
 def test_what_the_model_does_not_see_makes_no_difference(caching: Engine) -> None:
     texts = ["@anna ok " + "fine " * 60 + "one", "@bert ok " + "fine " * 60 + "two"]
     before = caching.stats.snapshot()
-    outcome = caching.classify(texts, 50)
+    outcome = caching.run(texts, 50)
     after = caching.stats.snapshot()
     assert (after.cache_hits - before.cache_hits, after.cache_misses - before.cache_misses) == (1, 1)
-    assert outcome.probabilities[0].tolist() == outcome.probabilities[1].tolist()
-    assert len(caching.classify(texts, 64)) == 2
+    assert outcome.answers[0].tolist() == outcome.answers[1].tolist()
+    assert len(caching.run(texts, 64)) == 2
 
 
 def test_other_lengths_are_other_texts_to_the_model(caching: Engine) -> None:
     text = "it was good, " * 20
-    assert caching.classify([text], 50).num_tokens[0] == 50
-    assert caching.classify([text], 60).num_tokens[0] == 60
+    assert caching.run([text], 50).num_tokens[0] == 50
+    assert caching.run([text], 60).num_tokens[0] == 60
 
 
 def test_chunks_find_what_earlier_chunks_ran(caching: Engine) -> None:
     texts = [f"chunked text {number % 4}" for number in range(12)]
-    with caching.classify_chunks([texts[start : start + 4] for start in range(0, 12, 4)], 512) as chunks:
-        answers = [chunk.probabilities.tolist() for chunk in chunks]
+    with caching.run_chunks([texts[start : start + 4] for start in range(0, 12, 4)], 512) as chunks:
+        answers = [chunk.answers.tolist() for chunk in chunks]
     assert answers[0] == answers[1] == answers[2]
 
 
@@ -113,12 +113,12 @@ def test_equal_texts_in_flight_are_run_once(caching: Engine, monkeypatch: pytest
     monkeypatch.setattr(caching.model, "launch", held)
     with ThreadPoolExecutor(8) as pool:
         before = caching.stats.snapshot().cache_hits
-        calls = [pool.submit(caching.classify, ["asked by eight at once"], 512) for _ in range(8)]
+        calls = [pool.submit(caching.run, ["asked by eight at once"], 512) for _ in range(8)]
         is_running.wait(60)
         while caching.stats.snapshot().cache_hits < before + 7:
             pass
         may_run.set()
-        answers = [call.result().probabilities.tolist() for call in calls]
+        answers = [call.result().answers.tolist() for call in calls]
     assert num_rows == [1]
     assert answers == answers[:1] * 8
 
@@ -136,13 +136,13 @@ def test_who_waits_for_a_request_that_is_cancelled_gets_an_answer(
     monkeypatch.setattr(caching.model, "launch", held)
     cancels: list[Any] = []
     with ThreadPoolExecutor(3) as pool:
-        busy = pool.submit(caching.classify, ["keeps the model busy"], 512)
+        busy = pool.submit(caching.run, ["keeps the model busy"], 512)
         is_running.wait(60)
-        leaving = pool.submit(caching.classify, ["asked by one who leaves"], 512, cancels.append)
+        leaving = pool.submit(caching.run, ["asked by one who leaves"], 512, cancels.append)
         while not cancels:
             pass
         before = caching.stats.snapshot().cache_hits
-        staying = pool.submit(caching.classify, ["asked by one who leaves"], 512)
+        staying = pool.submit(caching.run, ["asked by one who leaves"], 512)
         while caching.stats.snapshot().cache_hits == before:
             pass
         cancels[0]()
@@ -159,5 +159,5 @@ def test_a_failed_pass_is_not_remembered(caching: Engine, monkeypatch: pytest.Mo
     with monkeypatch.context() as patched:
         patched.setattr(caching.model, "launch", failing)
         with pytest.raises(ForwardPassError):
-            caching.classify(["fails the first time"], 512)
-    assert len(caching.classify(["fails the first time"], 512)) == 1
+            caching.run(["fails the first time"], 512)
+    assert len(caching.run(["fails the first time"], 512)) == 1

@@ -10,21 +10,24 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from batch_http.answers import batch_stats
+from batch_classification.head import SentimentHead
+from batch_classification.settings import BUNDLED_MODEL_PATH, ClassifierSettings
+from batch_http.engine_stats import batch_stats
 from batch_inference.engine import Engine
 from batch_inference.errors import DeviceLostError, ModelLoadError
 from batch_inference.forward.kernels import PlacedRows
 from batch_inference.forward.packed import PackedClassifier
 from batch_inference.forward.weights import Affine
-from batch_inference.model import SentimentModel
-from batch_inference.settings import BUNDLED_MODEL_PATH, Settings, load_settings
+from batch_inference.loading import load_model
+from batch_inference.model import EncoderModel
+from batch_inference.settings import load_settings
 from batch_inference.token_rows import TokenRows
 
 ROWS = [[0, 5, 8, 2], [0, *range(100, 140), 2]]
 
 
-def settings(**overrides: Any) -> Settings:
-    return load_settings(model="bundled", device="cpu", **overrides)
+def settings(**overrides: Any) -> ClassifierSettings:
+    return load_settings(ClassifierSettings, model="bundled", device="cpu", **overrides)
 
 
 class WrongWeight(PackedClassifier):
@@ -81,8 +84,8 @@ def expected() -> torch.Tensor:
         return torch.cat([plain(input_ids=torch.tensor([row])).logits for row in ROWS]).softmax(-1)
 
 
-def answers(model: SentimentModel) -> torch.Tensor:
-    return torch.from_numpy(model.probabilities(TokenRows.of(ROWS)))
+def answers(model: EncoderModel) -> torch.Tensor:
+    return torch.from_numpy(model.answers(TokenRows.of(ROWS)))
 
 
 @pytest.mark.parametrize(("planted", "reason"), PLANTED.items(), ids=lambda value: getattr(value, "__name__", ""))
@@ -94,7 +97,7 @@ def test_a_fault_makes_transformers_own_pass_serve(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr("batch_inference.heads.PackedClassifier", planted)
-    model = SentimentModel.load(settings())
+    model = load_model(settings(), SentimentHead())
     assert model.is_padded
     (warning,) = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert warning.name == "batch_inference.forward_check"
@@ -107,7 +110,7 @@ def test_int8_that_is_at_fault_serves_in_float32(
     planted: type[PackedClassifier], expected: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("batch_inference.heads.PackedClassifier", planted)
-    model = SentimentModel.load(settings(precision="int8"))
+    model = load_model(settings(precision="int8"), SentimentHead())
     assert (model.is_padded, model.precision) == (True, "float32")
     assert torch.allclose(answers(model), expected, atol=1e-5)
 
@@ -115,29 +118,29 @@ def test_int8_that_is_at_fault_serves_in_float32(
 def test_a_lost_device_is_no_reason_to_fall_back(monkeypatch: pytest.MonkeyPatch) -> None:
     # A poisoned CUDA context cannot be had here: nothing can be read off the device any more.
     monkeypatch.setattr("batch_inference.heads.PackedClassifier", FailsToRun)
-    monkeypatch.setattr(SentimentModel, "_is_device_alive", lambda self: False)
+    monkeypatch.setattr(EncoderModel, "_is_device_alive", lambda self: False)
     with pytest.raises(DeviceLostError):
-        SentimentModel.load(settings())
+        load_model(settings(), SentimentHead())
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_without_a_fault_it_serves_and_nothing_is_told(precision: str, caplog: pytest.LogCaptureFixture) -> None:
-    model = SentimentModel.load(settings(precision=precision))
+    model = load_model(settings(precision=precision), SentimentHead())
     assert (model.is_padded, model.precision) == (False, precision)
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def test_a_deployer_can_force_either(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("batch_inference.heads.PackedClassifier", Slow)
-    assert not SentimentModel.load(settings(forward="packed")).is_padded
+    assert not load_model(settings(forward="packed"), SentimentHead()).is_padded
     monkeypatch.undo()
-    assert SentimentModel.load(settings(forward="padded")).is_padded
+    assert load_model(settings(forward="padded"), SentimentHead()).is_padded
     with pytest.raises(ModelLoadError, match="BATCH_PROCESSOR_PRECISION='int8' needs a pass without padding"):
-        SentimentModel.load(settings(forward="padded", precision="int8"))
+        load_model(settings(forward="padded", precision="int8"), SentimentHead())
 
 
 @pytest.mark.parametrize("forward", ["packed", "padded"])
 def test_the_statistics_tell_which_serves(forward: str) -> None:
-    engine = Engine.start(settings(forward=forward))
+    engine = Engine.start(settings(forward=forward), SentimentHead())
     assert batch_stats(engine, settings()).forward == forward
     engine.close()

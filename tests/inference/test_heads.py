@@ -8,7 +8,8 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-from batch_inference.heads import SentimentHead
+from batch_classification.head import SentimentHead
+from batch_classification.settings import ClassifierSettings
 from batch_inference.settings import load_settings
 from rehearsal.dev_server import ROOT
 from rehearsal.gateway import Gateway, through_gateway
@@ -23,7 +24,7 @@ def test_the_example_is_short() -> None:
 
 
 def test_several_labels_at_once(tmp_path: Path) -> None:
-    source = load_settings(model="bundled").model_source
+    source = load_settings(ClassifierSettings, model="bundled").model_source
     config = AutoConfig.from_pretrained(source, id2label=dict(enumerate(LABELS)), num_labels=len(LABELS))
     torch.manual_seed(0)
     model = AutoModelForSequenceClassification.from_pretrained(

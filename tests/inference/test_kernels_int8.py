@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from torch.nn.functional import gelu, linear
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from batch_classification.masking import mask_handles_and_links
+from batch_classification.settings import BUNDLED_MODEL_PATH
 from batch_inference.forward import kernels_int8
 from batch_inference.forward.kernels_cpu import CpuKernels, FloatLinear
 from batch_inference.forward.kernels_int8 import (
@@ -28,12 +30,11 @@ from batch_inference.forward.kernels_int8 import (
 )
 from batch_inference.forward.packed import PackedClassifier
 from batch_inference.forward.weights import Affine
-from batch_inference.settings import BUNDLED_MODEL_PATH
 from batch_inference.token_rows import TokenRows
 from batch_inference.tokenizer import TextTokenizer
 from rehearsal.texts import OWN_SHORT_TEXTS, read_labelled
 
-TOKENIZER = TextTokenizer(AutoTokenizer.from_pretrained(BUNDLED_MODEL_PATH))
+TOKENIZER = TextTokenizer(AutoTokenizer.from_pretrained(BUNDLED_MODEL_PATH), mask_handles_and_links)
 VALUES = arrays(np.float32, st.integers(1, 60), elements=st.floats(-1e6, 1e6, width=32))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batch_inference.masking import mask_handles_and_links
+from batch_classification.masking import mask_handles_and_links
 
 
 @pytest.mark.parametrize(

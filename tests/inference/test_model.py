@@ -11,22 +11,23 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, DistilBertConfig, RobertaConfig
 
+from batch_classification.in_process import load_classifier
+from batch_classification.settings import BUNDLED_MODEL_PATH
 from batch_inference.errors import DeviceLostError, DeviceOutOfMemoryError, ForwardPassError, ModelLoadError
 from batch_inference.forward.packed import PackedClassifier
-from batch_inference.model import SentimentModel
-from batch_inference.settings import BUNDLED_MODEL_PATH, load_settings
+from batch_inference.model import EncoderModel
 from batch_inference.token_rows import TokenRows
 
 TEXTS = ["I love this!", "What a waste of money.", "The parcel came on Monday.", "word " * 600]
 
 
 @pytest.fixture(scope="module")
-def bundled() -> SentimentModel:
-    return SentimentModel.load(load_settings(model="bundled", device="cpu", precision="float32"))
+def bundled() -> EncoderModel:
+    return load_classifier(model="bundled", device="cpu", precision="float32")
 
 
 @pytest.fixture(scope="module")
-def full_size(tmp_path_factory: pytest.TempPathFactory) -> SentimentModel:
+def full_size(tmp_path_factory: pytest.TempPathFactory) -> EncoderModel:
     """RoBERTa-base as the hub's default model has it, but for its weights, which are random."""
     torch.manual_seed(0)
     config = RobertaConfig(
@@ -36,18 +37,18 @@ def full_size(tmp_path_factory: pytest.TempPathFactory) -> SentimentModel:
     folder = tmp_path_factory.mktemp("roberta-base")
     AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
     AutoTokenizer.from_pretrained(BUNDLED_MODEL_PATH).save_pretrained(folder)
-    return SentimentModel.load(load_settings(model=str(folder), device="cpu", precision="float32"))
+    return load_classifier(model=str(folder), device="cpu", precision="float32")
 
 
-def encode(model: SentimentModel, texts: list[str]) -> list[list[int]]:
+def encode(model: EncoderModel, texts: list[str]) -> list[list[int]]:
     return model.tokenizer.encode(texts, model.max_tokens).rows.tolists()
 
 
-def probabilities(model: SentimentModel, rows: list[list[int]]) -> list[list[float]]:
-    return model.probabilities(TokenRows.of(rows)).tolist()
+def probabilities(model: EncoderModel, rows: list[list[int]]) -> list[list[float]]:
+    return model.answers(TokenRows.of(rows)).tolist()
 
 
-def test_probabilities_are_those_of_the_plain_model(bundled: SentimentModel) -> None:
+def test_probabilities_are_those_of_the_plain_model(bundled: EncoderModel) -> None:
     plain = AutoModelForSequenceClassification.from_pretrained(BUNDLED_MODEL_PATH, dtype=torch.float32).eval()
     # The last row spells out the pad token, which shifts the positions after it.
     rows = [*encode(bundled, TEXTS), [0, 9, plain.config.pad_token_id, 7, 2]]
@@ -58,20 +59,20 @@ def test_probabilities_are_those_of_the_plain_model(bundled: SentimentModel) -> 
         assert answer == pytest.approx(expected.softmax(-1)[0].tolist(), abs=1e-5)
 
 
-def test_the_limit_comes_from_the_position_embeddings(bundled: SentimentModel, full_size: SentimentModel) -> None:
+def test_the_limit_comes_from_the_position_embeddings(bundled: EncoderModel, full_size: EncoderModel) -> None:
     assert bundled.max_tokens == full_size.max_tokens == 512
     assert len(probabilities(full_size, [[5] * 512])) == 1
 
 
-def test_full_size_batched_equals_alone(full_size: SentimentModel) -> None:
+def test_full_size_batched_equals_alone(full_size: EncoderModel) -> None:
     rows = encode(full_size, TEXTS)
     together = probabilities(full_size, rows)
     for row, answer in zip(rows, together, strict=True):
         assert probabilities(full_size, [row])[0] == pytest.approx(answer, abs=1e-4)
 
 
-def test_bfloat16_gives_the_same_labels(bundled: SentimentModel) -> None:
-    half = SentimentModel.load(load_settings(model="bundled", device="cpu", precision="bfloat16"))
+def test_bfloat16_gives_the_same_labels(bundled: EncoderModel) -> None:
+    half = load_classifier(model="bundled", device="cpu", precision="bfloat16")
     for one, other in zip(
         probabilities(bundled, encode(bundled, TEXTS)), probabilities(half, encode(half, TEXTS)), strict=True
     ):
@@ -79,47 +80,47 @@ def test_bfloat16_gives_the_same_labels(bundled: SentimentModel) -> None:
         assert one == pytest.approx(other, abs=0.03)
 
 
-def test_labels_are_the_models_own_in_upper_case(bundled: SentimentModel) -> None:
+def test_labels_are_the_models_own_in_upper_case(bundled: EncoderModel) -> None:
     assert bundled.labels == ("NEGATIVE", "NEUTRAL", "POSITIVE")
 
 
 def test_a_missing_model_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ModelLoadError, match=r"BATCH_PROCESSOR_MODEL=.*nowhere.* cannot be loaded") as caught:
-        SentimentModel.load(load_settings(model=str(tmp_path / "nowhere"), device="cpu"))
+        load_classifier(model=str(tmp_path / "nowhere"), device="cpu")
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_a_missing_gpu_is_one_sentence() -> None:
     with pytest.raises(ModelLoadError, match="BATCH_PROCESSOR_DEVICE='cuda'"):
-        SentimentModel.load(load_settings(model="bundled", device="cuda"))
+        load_classifier(model="bundled", device="cuda")
 
 
 def test_numbers_that_are_not_finite_never_leave_the_model() -> None:
-    broken = SentimentModel.load(load_settings(model="bundled", device="cpu", precision="float32"))
-    torch.nn.init.constant_(broken._forward._out.bias, float("nan"))
+    broken = load_classifier(model="bundled", device="cpu", precision="float32")
+    torch.nn.init.constant_(broken.forward._out.bias, float("nan"))
     with pytest.raises(ForwardPassError, match="not finite"):
         probabilities(broken, [[0, 5, 2]])
 
 
-def test_a_row_that_is_too_long_is_an_error_and_not_an_answer(bundled: SentimentModel) -> None:
+def test_a_row_that_is_too_long_is_an_error_and_not_an_answer(bundled: EncoderModel) -> None:
     with pytest.raises(ForwardPassError):
         probabilities(bundled, [[5] * 513])
 
 
-def test_out_of_device_memory_has_its_own_error(bundled: SentimentModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_of_device_memory_has_its_own_error(bundled: EncoderModel, monkeypatch: pytest.MonkeyPatch) -> None:
     # A GPU's out-of-memory cannot be had here: the error is the one that torch raises.
     def out_of_memory(rows: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(bundled._forward, "logits", out_of_memory)
+    monkeypatch.setattr(bundled.forward, "logits", out_of_memory)
     with pytest.raises(DeviceOutOfMemoryError):
         probabilities(bundled, [[0, 5, 2]])
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("an illegal shape")])
 def test_what_a_failed_pass_computed_is_gone_when_its_error_arrives(
-    bundled: SentimentModel, monkeypatch: pytest.MonkeyPatch, error: RuntimeError
+    bundled: EncoderModel, monkeypatch: pytest.MonkeyPatch, error: RuntimeError
 ) -> None:
     def fails_midway(rows: object) -> None:
         hidden = torch.zeros(1000)
@@ -127,7 +128,7 @@ def test_what_a_failed_pass_computed_is_gone_when_its_error_arrives(
         raise error
 
     computed: list[weakref.ref[torch.Tensor]] = []
-    monkeypatch.setattr(bundled._forward, "logits", fails_midway)
+    monkeypatch.setattr(bundled.forward, "logits", fails_midway)
     try:
         probabilities(bundled, [[0, 5, 2]])
     except ForwardPassError:
@@ -137,25 +138,25 @@ def test_what_a_failed_pass_computed_is_gone_when_its_error_arrives(
         pytest.fail("the pass did not fail")
 
 
-def test_a_lost_device_is_told_from_a_failed_pass(bundled: SentimentModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_device_is_told_from_a_failed_pass(bundled: EncoderModel, monkeypatch: pytest.MonkeyPatch) -> None:
     # A poisoned CUDA context cannot be had here: from the first failure on, nothing can be read off the device.
     def device_side_assert(rows: object) -> None:
         monkeypatch.setattr(bundled, "device", "meta")
         raise RuntimeError("CUDA error: device-side assert triggered")
 
-    monkeypatch.setattr(bundled._forward, "logits", device_side_assert)
+    monkeypatch.setattr(bundled.forward, "logits", device_side_assert)
     with pytest.raises(DeviceLostError, match="device-side assert"):
         probabilities(bundled, [[0, 5, 2]])
 
 
-def test_int8_gives_the_same_labels(bundled: SentimentModel) -> None:
-    small = SentimentModel.load(load_settings(model="bundled", device="cpu", precision="int8"))
+def test_int8_gives_the_same_labels(bundled: EncoderModel) -> None:
+    small = load_classifier(model="bundled", device="cpu", precision="int8")
     for one, other in zip(
         probabilities(bundled, encode(bundled, TEXTS)), probabilities(small, encode(small, TEXTS)), strict=True
     ):
         assert one.index(max(one)) == other.index(max(other))
         assert one == pytest.approx(other, abs=0.1)
-    assert isinstance(small._forward, PackedClassifier)
+    assert isinstance(small.forward, PackedClassifier)
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +174,7 @@ def distilbert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_model_that_cannot_be_packed_is_padded(distilbert: Path) -> None:
-    padded = SentimentModel.load(load_settings(model=str(distilbert), device="cpu", precision="float32"))
+    padded = load_classifier(model=str(distilbert), device="cpu", precision="float32")
     assert padded.is_padded
     assert padded.labels == ("NEGATIVE", "POSITIVE")
     plain = AutoModelForSequenceClassification.from_pretrained(distilbert, dtype=torch.float32).eval()
@@ -186,11 +187,11 @@ def test_a_model_that_cannot_be_packed_is_padded(distilbert: Path) -> None:
 
 def test_int8_for_such_a_model_is_refused_in_one_sentence(distilbert: Path) -> None:
     with pytest.raises(ModelLoadError, match="BATCH_PROCESSOR_PRECISION='int8' needs a RoBERTa or BERT model"):
-        SentimentModel.load(load_settings(model=str(distilbert), device="cpu", precision="int8"))
+        load_classifier(model=str(distilbert), device="cpu", precision="int8")
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators have no such setting")
-def test_passes_reuse_the_memory_of_earlier_ones(bundled: SentimentModel) -> None:
+def test_passes_reuse_the_memory_of_earlier_ones(bundled: EncoderModel) -> None:
     rows = [[0] + [5] * 30 + [2]] * 40
     for _ in range(3):
         probabilities(bundled, rows)

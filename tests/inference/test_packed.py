@@ -20,12 +20,12 @@ from transformers import (
     XLMRobertaConfig,
 )
 
+from batch_classification.settings import BUNDLED_MODEL_PATH
 from batch_inference.forward.attention_cuda import attend_efficient, attend_flash, attend_row_by_row
 from batch_inference.forward.kernels import Kernels, PlacedRows
 from batch_inference.forward.kernels_cpu import CpuKernels
 from batch_inference.forward.kernels_cuda import CudaKernels
 from batch_inference.forward.packed import PackedClassifier, PackedEncoder
-from batch_inference.settings import BUNDLED_MODEL_PATH
 from batch_inference.token_rows import TokenRows
 
 CUDA_ON_CPU = CudaKernels(torch.from_numpy, attend_row_by_row)

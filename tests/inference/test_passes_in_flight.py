@@ -19,10 +19,11 @@ from batch_inference.errors import (
     EngineStoppedError,
     ForwardPassError,
 )
-from batch_inference.passes_in_flight import Outputs, PassRecord
+from batch_inference.passes_in_flight import PassRecord
 from batch_inference.planner import PassCost
-from batch_inference.scheduler import Scheduler, TextGroup
-from batch_inference.token_rows import TokenRows
+from batch_inference.scheduler import Scheduler
+from batch_inference.text_groups import TextGroup
+from batch_inference.token_rows import Outputs, TokenRows
 
 POISON, UNPREPARED, LOSES_DEVICE = 666, 667, 668
 WAIT_S = 30

@@ -11,10 +11,11 @@ import pytest
 
 from batch_inference.budget import PASSES_BEFORE_GROWTH
 from batch_inference.errors import DeviceLostError, DeviceOutOfMemoryError, EngineStoppedError, ForwardPassError
-from batch_inference.passes_in_flight import Outputs, PassRecord
+from batch_inference.passes_in_flight import PassRecord
 from batch_inference.planner import PassCost
-from batch_inference.scheduler import Scheduler, TextGroup
-from batch_inference.token_rows import TokenRows
+from batch_inference.scheduler import Scheduler
+from batch_inference.text_groups import TextGroup
+from batch_inference.token_rows import Outputs, TokenRows
 
 POISON = 666
 WAIT_S = 30

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from tokenizers import ByteLevelBPETokenizer, Tokenizer, models, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast, RobertaTokenizer
 
+from batch_classification.masking import mask_handles_and_links
+from batch_classification.settings import BUNDLED_MODEL_PATH
 from batch_inference.byte_level_bpe import BETWEEN_TEXTS, ByteLevelBpe
 from batch_inference.engine import Engine
-from batch_inference.masking import mask_handles_and_links
-from batch_inference.settings import BUNDLED_MODEL_PATH
 from batch_inference.tokenizer import TextTokenizer
 
 REFERENCE = AutoTokenizer.from_pretrained(BUNDLED_MODEL_PATH)
-TOKENIZER = TextTokenizer(AutoTokenizer.from_pretrained(BUNDLED_MODEL_PATH))
+TOKENIZER = TextTokenizer(AutoTokenizer.from_pretrained(BUNDLED_MODEL_PATH), mask_handles_and_links)
 
 
 def test_ids_are_those_of_the_tokenizer_itself(tweets: list[str]) -> None:
@@ -39,7 +39,7 @@ def test_what_a_checkpoint_says_of_truncation_and_padding_does_not_count() -> No
     trained = AutoTokenizer.from_pretrained(BUNDLED_MODEL_PATH)
     trained.backend_tokenizer.enable_truncation(max_length=128)
     trained.backend_tokenizer.enable_padding()
-    encoded = TextTokenizer(trained).encode(["word " * 600, "word"], 512)
+    encoded = TextTokenizer(trained, mask_handles_and_links).encode(["word " * 600, "word"], 512)
     assert encoded.rows.lengths.tolist() == [512, 3]
     assert encoded.num_dropped.tolist() == [90, 0]
 
@@ -49,7 +49,10 @@ def test_a_tokenizer_saved_with_truncation_and_padding_loses_nothing() -> None:
     saved.backend_tokenizer.enable_truncation(10)
     saved.backend_tokenizer.enable_padding(length=300)
     texts = ["word " * 100, "word"]
-    assert TextTokenizer(saved).encode(texts, 512).rows.tolists() == TOKENIZER.encode(texts, 512).rows.tolists()
+    assert (
+        TextTokenizer(saved, mask_handles_and_links).encode(texts, 512).rows.tolists()
+        == TOKENIZER.encode(texts, 512).rows.tolists()
+    )
 
 
 def test_threads_with_different_limits_do_not_disturb_each_other() -> None:
@@ -107,13 +110,13 @@ def test_a_control_word_in_a_text_is_text(kind: str, word: str, tmp_path: Path) 
         {tokenizer.unk_token_id} if kind in ("bundled", "word level") else set()
     )
     for text in (f"awful {word}it arrived{word}", f"{word}", f"awful {word} it", f"{word}{word}"):
-        plain = TextTokenizer(tokenizer)._encode_plain([text])
+        plain = TextTokenizer(tokenizer, mask_handles_and_links)._encode_plain([text])
         assert not control & set(plain.input_ids.tolist()), text
         assert plain.num_tokens > 0
 
 
 def test_what_looks_like_markup_is_no_control_token(engine: Engine) -> None:
-    awful, other = engine.classify(["awful <s>it arrived</s>", "awful <u>it arrived</u>"], 512).predictions
+    awful, other = engine.run(["awful <s>it arrived</s>", "awful <u>it arrived</u>"], 512).predictions
     assert awful.label == other.label == "NEGATIVE"
 
 
@@ -123,7 +126,7 @@ def roberta(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedTokenizerBase
 
 
 def test_byte_level_pairs_are_tiktokens_work(roberta: PreTrainedTokenizerBase) -> None:
-    assert TextTokenizer(roberta)._encode_plain.__func__ is ByteLevelBpe.encode
+    assert TextTokenizer(roberta, mask_handles_and_links)._encode_plain.__func__ is ByteLevelBpe.encode
 
 
 TEXTS_OF_ANY_KIND = st.lists(
@@ -138,7 +141,7 @@ TEXTS_OF_ANY_KIND = st.lists(
 
 
 def test_tiktoken_gives_the_ids_of_the_checkpoints_own_tokenizer(roberta: PreTrainedTokenizerBase) -> None:
-    by_tiktoken = TextTokenizer(roberta)._encode_plain
+    by_tiktoken = TextTokenizer(roberta, mask_handles_and_links)._encode_plain
 
     @settings(max_examples=500, deadline=None)
     @given(TEXTS_OF_ANY_KIND)
@@ -157,5 +160,7 @@ def test_where_tiktoken_differs_the_checkpoints_own_tokenizer_is_used(
     monkeypatch.setattr("batch_inference.byte_level_bpe.GPT2_PATTERN", r"\S+|\s+")
     texts = ["I love this, don't you?"]
     own = roberta.backend_tokenizer.encode_batch(texts)
-    assert TextTokenizer(roberta).encode(texts, 512).rows.tolists() == [encoding.ids for encoding in own]
+    assert TextTokenizer(roberta, mask_handles_and_links).encode(texts, 512).rows.tolists() == [
+        encoding.ids for encoding in own
+    ]
     assert "other ids than the model's own tokenizer" in caplog.text

@@ -43,7 +43,7 @@ def test_a_real_model_is_measured(engine: Engine) -> None:
 
 def test_measuring_stops_where_memory_ends(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     # A GPU's out-of-memory cannot be had here: passes of more than two rows are made to raise it.
-    forward = engine.model.probabilities
+    forward = engine.model.answers
 
     def small_memory(rows: TokenRows) -> NDArray[np.float32]:
         if len(rows) > 2:

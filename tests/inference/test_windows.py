@@ -53,19 +53,19 @@ def long_text() -> str:
 def test_the_last_sentence_of_ten_thousand_characters_counts(engine: Engine, long_text: str, max_length: int) -> None:
     texts = [long_text, long_text + ANGER]
     assert len(texts[1]) <= 10_000
-    plain, planted = engine.classify(texts, max_length).probabilities
+    plain, planted = engine.run(texts, max_length).answers
     assert plain.tolist() == pytest.approx(planted.tolist(), abs=1e-6)
-    plain, planted = engine.classify(texts, max_length, in_windows=True).probabilities
+    plain, planted = engine.run(texts, max_length, in_windows=True).answers
     negative = engine.model.labels.index("NEGATIVE")
     # A sentence among two hundred; without windows it makes no difference at all.
     assert planted[negative] > plain[negative] + 0.005
 
 
 def test_every_token_is_seen(engine: Engine, long_text: str) -> None:
-    cut, whole = (engine.classify([long_text], 128, in_windows=windows) for windows in (False, True))
+    cut, whole = (engine.run([long_text], 128, in_windows=windows) for windows in (False, True))
     assert whole.num_tokens[0] == cut.num_tokens[0] + cut.num_dropped[0]
     assert (whole.num_dropped[0], cut.num_windows[0]) == (0, 1)
-    assert whole.probabilities.sum() == pytest.approx(1, abs=1e-5)
+    assert whole.answers.sum() == pytest.approx(1, abs=1e-5)
 
 
 @pytest.mark.parametrize("max_length", [50, 64, 128])
@@ -73,13 +73,13 @@ def test_short_texts_are_answered_as_ever(engine: Engine, tweets: list[str], max
     is_short = engine.num_dropped(tweets[:100], max_length) == 0
     assert is_short.sum() > 50
     for text in np.array(tweets[:100])[is_short][:20]:
-        alone, windowed = (engine.classify([str(text)], max_length, in_windows=windows) for windows in (False, True))
-        assert windowed.probabilities.tolist()[0] == pytest.approx(alone.probabilities.tolist()[0], abs=1e-6)
+        alone, windowed = (engine.run([str(text)], max_length, in_windows=windows) for windows in (False, True))
+        assert windowed.answers.tolist()[0] == pytest.approx(alone.answers.tolist()[0], abs=1e-6)
 
 
 def test_cost_grows_with_the_length(engine: Engine) -> None:
     def tokens_run(repeats: int) -> int:
-        return engine.classify([NEWS * repeats], 64, in_windows=True).num_tokens_run
+        return engine.run([NEWS * repeats], 64, in_windows=True).num_tokens_run
 
     per_repeat = [tokens_run(repeats) / repeats for repeats in (20, 40, 80, 160)]
     assert max(per_repeat) < 1.15 * min(per_repeat)
@@ -94,6 +94,6 @@ def test_windows_count_when_a_request_is_admitted(engine: Engine, monkeypatch: p
         submit(groups)  # type: ignore[arg-type]
 
     monkeypatch.setattr(engine._scheduler, "submit", noting)
-    outcome = engine.classify([NEWS * 100], 64, in_windows=True)
+    outcome = engine.run([NEWS * 100], 64, in_windows=True)
     assert admitted == [outcome.num_tokens_run]
     assert outcome.num_tokens_run > outcome.num_tokens[0]

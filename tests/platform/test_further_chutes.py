@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rehearsal.chutes import CHUTES
 from rehearsal.deployment import Deployer
 from rehearsal.end_to_end import call_end_to_end
 from rehearsal.fake_api import Account, running_fake_api
@@ -17,7 +18,6 @@ from rehearsal.gateway import Gateway, UserAnswer, through_gateway
 from rehearsal.running import running_instance
 from tests.platform.test_build_and_deploy import instance_of
 from tests.platform.test_load import until
-from tools.run_locally import CHUTES
 
 
 @dataclass(frozen=True)

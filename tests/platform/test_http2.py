@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
@@ -48,9 +47,6 @@ class Connection:
         """Prepare a request's headers; its body may follow. Answers with the stream's number."""
         stream: int = self.state.get_next_available_stream_id()
         headers = {":method": method, ":path": path, ":scheme": "http", ":authority": self._authority}
-        if method == "CONNECT":
-            # RFC 9113, section 8.5.
-            del headers[":path"], headers[":scheme"]
         self.state.send_headers(stream, list(headers.items()))
         return stream
 
@@ -155,16 +151,4 @@ def test_thousands_of_callers_who_leave_before_their_answers(server: Server) -> 
         other = client.request("GET", "/batch-stats")
         client.state.end_stream(other)
         client.send()
-        assert client.status(other) == 200
-
-
-@pytest.mark.parametrize(("method", "path"), [("GET", "/caf\u00e9"), ("G\u00c9T", "/_metrics"), ("CONNECT", "")])
-def test_a_request_that_cannot_be_read_does_not_end_the_connection(instance: Instance, method: str, path: str) -> None:
-    with connection(instance) as client:
-        odd = client.request(method, path)
-        client.state.end_stream(odd)
-        other = client.request("GET", "/_metrics")
-        client.state.end_stream(other)
-        client.send()
-        assert client.status(odd) == 400
         assert client.status(other) == 200

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_inference.settings import Settings
+from batch_classification.settings import ClassifierSettings
 from image import _quoted, baked_variables, content_tag
 from rehearsal.image_layout import _unquoted
 
@@ -36,8 +36,8 @@ def test_the_tag_changes_with_whatever_is_in_the_image(tmp_path: Path, monkeypat
 
 def test_an_instance_asks_for_its_gpu_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BATCH_PROCESSOR_DEVICE", raising=False)
-    assert baked_variables(Settings())["BATCH_PROCESSOR_DEVICE"] == "cuda"
-    assert baked_variables(Settings(device="cpu"))["BATCH_PROCESSOR_DEVICE"] == "cpu"
+    assert baked_variables(ClassifierSettings())["BATCH_PROCESSOR_DEVICE"] == "cuda"
+    assert baked_variables(ClassifierSettings(device="cpu"))["BATCH_PROCESSOR_DEVICE"] == "cpu"
 
 
 @pytest.mark.parametrize("value", ["org/model-v1.0", "./a folder", 'a"b', "a$HOME", "back\\slash", "it's", "#1"])

@@ -14,9 +14,8 @@ import torch
 from transformers import RobertaConfig, RobertaForSequenceClassification
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
+from batch_classification.in_process import load_classifier
 from batch_inference.errors import ModelLoadError
-from batch_inference.model import SentimentModel
-from batch_inference.settings import load_settings
 from rehearsal.fake_hub import COMMIT, running_fake_hub
 from rehearsal.gateway import Gateway, through_gateway
 from rehearsal.running import running_instance
@@ -88,4 +87,4 @@ def test_a_pickle_that_would_run_something_is_refused(tmp_path: Path) -> None:
     )
     torch.save({"classifier.dense.weight": Payload()}, folder / "pytorch_model.bin")
     with pytest.raises(ModelLoadError, match="cannot be loaded"):
-        SentimentModel.load(load_settings(model=str(folder), device="cpu"))
+        load_classifier(model=str(folder), device="cpu")

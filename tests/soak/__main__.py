@@ -17,8 +17,7 @@ import threading
 import time
 from pathlib import Path
 
-from batch_inference.engine import Engine
-from batch_inference.settings import load_settings
+from batch_classification.in_process import start_engine
 from rehearsal.dev_server import Server, running_server
 from rehearsal.texts import OWN_LONG_TEXTS, OWN_SHORT_TEXTS, read_labelled
 from tests.fuzz.watch import Holdings, settled
@@ -46,8 +45,8 @@ def seconds(duration: str) -> float:
 def expected_scores() -> dict[str, dict[str, float]]:
     """Each of the repository's texts with the scores that the engine gives it."""
     texts = [labelled.text for path in (OWN_SHORT_TEXTS, OWN_LONG_TEXTS) for labelled in read_labelled(path)]
-    engine = Engine.start(load_settings(model="bundled", device="cpu", precision="float32"))
-    predictions = engine.classify(texts, 512).predictions
+    engine = start_engine(model="bundled", device="cpu", precision="float32")
+    predictions = engine.run(texts, 512).predictions
     engine.close()
     return {text: prediction.scores for text, prediction in zip(texts, predictions, strict=True)}
 

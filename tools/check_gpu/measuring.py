@@ -16,7 +16,9 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoModelForSequenceClassification
 
-from batch_inference.settings import Settings, load_settings
+from batch_classification.masking import mask_handles_and_links
+from batch_classification.settings import ClassifierSettings
+from batch_inference.settings import load_settings
 from batch_inference.token_rows import TokenRows
 from batch_inference.tokenizer import TextTokenizer
 from bench.checkpoints import BUNDLED, checkpoint
@@ -48,9 +50,11 @@ class Run:
         return torch.float32 if self.is_dry else torch.float16
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> ClassifierSettings:
         """The engine's. It keeps no answers: every text is to reach the model."""
-        return load_settings(model=str(self.folder), device=self.device.split(":")[0], answer_cache_mib=0)
+        return load_settings(
+            ClassifierSettings, model=str(self.folder), device=self.device.split(":")[0], answer_cache_mib=0
+        )
 
     @cached_property
     def folder(self) -> Path:
@@ -72,7 +76,7 @@ class Run:
         """Their rows of token ids."""
         from transformers import AutoTokenizer
 
-        tokenizer = TextTokenizer(AutoTokenizer.from_pretrained(self.folder))
+        tokenizer = TextTokenizer(AutoTokenizer.from_pretrained(self.folder), mask_handles_and_links)
         return tokenizer.encode(self.texts, MAX_TOKENS).rows.tolists()
 
     def upload(self, array: NDArray[Any]) -> torch.Tensor:

@@ -11,13 +11,15 @@ from typing import Any
 
 import torch
 
+from batch_classification.head import SentimentHead
 from batch_inference.forward.attention_cuda import attend_efficient, attend_flash, attend_row_by_row
 from batch_inference.forward.kernels_cuda import Attend, CudaKernels
 from batch_inference.forward.packed import PackedClassifier
 from batch_inference.forward.padded import PaddedForward
-from batch_inference.model import SentimentModel
+from batch_inference.loading import load_model
 from batch_inference.planner import PassCost
-from batch_inference.scheduler import Scheduler, TextGroup
+from batch_inference.scheduler import Scheduler
+from batch_inference.text_groups import TextGroup
 from batch_inference.token_rows import TokenRows
 from tools.check_gpu.measuring import Figures, Run
 
@@ -181,7 +183,7 @@ def _padded_calls(run: Run, padded: PaddedForward, rows: TokenRows, dtype: torch
 def depth(run: Run) -> Figures:
     """Tokens per second with one pass in flight and with two, through the scheduler and the model's own streams."""
     figures: Figures = {}
-    model = SentimentModel.load(run.settings.model_copy(update={"forward": "packed"}))
+    model = load_model(run.settings.model_copy(update={"forward": "packed"}), SentimentHead())
     for size in [64] if run.is_dry else [2048, 8192, 16384, 32768]:
         rows = run.rows("tweets", size)
         num_passes = 3 if run.is_dry else 40

@@ -18,6 +18,8 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer
 
+from batch_classification.head import SentimentHead
+from batch_classification.settings import ClassifierSettings
 from batch_inference.engine import Engine
 from batch_inference.errors import BatchInferenceError, DeviceLostError
 from batch_inference.settings import load_settings
@@ -52,7 +54,7 @@ def _drive(engine: Engine, requests: Sequence[Sequence[str]], clients: int, seco
         while time.perf_counter() - started_at < seconds:
             with lock:
                 texts = next(todo)
-            engine.classify(texts, MAX_TOKENS)
+            engine.run(texts, MAX_TOKENS)
             num_texts[number] += len(texts)
 
     threads = [threading.Thread(target=client, args=(number,)) for number in range(clients)]
@@ -76,7 +78,7 @@ def engine(run: Run) -> Figures:
     figures: Figures = {}
     all_cores = _cores()
     try:
-        with _running(Engine.start(run.settings)) as started:
+        with _running(Engine.start(run.settings, SentimentHead())) as started:
             figures["forward"] = "padded" if started.model.is_padded else "packed"
             figures["max_batch_tokens"] = started.max_batch_tokens
             for cores in sorted({len(all_cores), min(INSTANCE_CORES, len(all_cores))}):
@@ -184,9 +186,11 @@ def recall(run: Run) -> Figures:
     """Macro recall of the bundled model, whose weights are real, in each precision."""
     figures: Figures = {}
     for precision in ["float32"] if run.is_dry else ["float32", "float16", "bfloat16"]:
-        settings = load_settings(model="bundled", device=run.device.split(":")[0], precision=precision)
-        with _running(Engine.start(settings)) as started:
-            answer = started.classify(run.texts, MAX_TOKENS)
+        settings = load_settings(
+            ClassifierSettings, model="bundled", device=run.device.split(":")[0], precision=precision
+        )
+        with _running(Engine.start(settings, SentimentHead())) as started:
+            answer = started.run(run.texts, MAX_TOKENS)
             guesses = [prediction.label for prediction in answer.predictions]
             forward = "padded" if started.model.is_padded else "packed"
         expected = [labelled.sentiment for labelled in run.labelled]
@@ -200,11 +204,11 @@ def recall(run: Run) -> Figures:
 def out_of_memory(run: Run) -> Figures:
     """Whether texts are answered rightly when the device's memory is nearly full; dry, when two passes say it is."""
     texts = list(islice(cycle(run.texts), 8 if run.is_dry else 8192))
-    with _running(Engine.start(run.settings)) as started:
-        before = started.classify(texts, MAX_TOKENS).predictions
+    with _running(Engine.start(run.settings, SentimentHead())) as started:
+        before = started.run(texts, MAX_TOKENS).predictions
         budget = started.max_batch_tokens
         with _little_memory(run, started):
-            after = started.classify(texts, MAX_TOKENS).predictions
+            after = started.run(texts, MAX_TOKENS).predictions
         largest = max(abs(one.confidence - other.confidence) for one, other in zip(before, after, strict=True))
         return {"budget": budget, "budget_after": started.max_batch_tokens, "max_difference": largest}
 
@@ -212,7 +216,7 @@ def out_of_memory(run: Run) -> Figures:
 @contextmanager
 def _little_memory(run: Run, started: Engine) -> Iterator[None]:
     if run.is_dry:
-        forward: Any = started.model._forward
+        forward: Any = started.model.forward
         logits, refusals = forward.logits, iter(range(2))
 
         def refusing(rows: Any) -> torch.Tensor:
@@ -241,11 +245,11 @@ def lost_device(run: Run) -> Figures:
 
 def lose_device(run: Run) -> None:
     """Poison the device's context while the engine serves from it; dry, say that it is."""
-    settings = load_settings(model="bundled", device=run.device.split(":")[0])
-    started = Engine.start(settings, on_device_lost=lambda: os._exit(LOST_DEVICE_EXIT_CODE))
-    started.classify(["fine"], MAX_TOKENS)
+    settings = load_settings(ClassifierSettings, model="bundled", device=run.device.split(":")[0])
+    started = Engine.start(settings, SentimentHead(), on_device_lost=lambda: os._exit(LOST_DEVICE_EXIT_CODE))
+    started.run(["fine"], MAX_TOKENS)
     if run.is_dry:
-        forward: Any = started.model._forward
+        forward: Any = started.model.forward
 
         def lost(rows: Any) -> torch.Tensor:
             raise DeviceLostError("as a GPU would")
@@ -257,7 +261,7 @@ def lose_device(run: Run) -> None:
         # Not before a pass that a stream of the engine's own might end first.
         with suppress(RuntimeError):
             run.synchronize()
-    started.classify(["lost"], MAX_TOKENS)
+    started.run(["lost"], MAX_TOKENS)
 
 
 def soak(run: Run) -> Figures:
@@ -266,7 +270,7 @@ def soak(run: Run) -> Figures:
     requests = _requests(run, workload)
     part_s = (DRY_SOAK_S if run.is_dry else SOAK_S) / SOAK_PARTS
     figures: Figures = {"texts_per_s": [], "memory_gib": []}
-    with _running(Engine.start(run.settings)) as started:
+    with _running(Engine.start(run.settings, SentimentHead())) as started:
         for _ in range(SOAK_PARTS):
             figures["texts_per_s"].append(_drive(started, requests, 2 if run.is_dry else workload.clients, part_s))
             figures["memory_gib"].append(started.model.memory_gib())

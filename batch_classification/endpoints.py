@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from batch_http.engine_stats import BatchStats
 from batch_http.openapi import Answer, Endpoint, openapi_document
+from batch_http.requests import Refusal, Unavailable
 from schemas import (
     BatchCompleteEvent,
     BatchRequest,
     BatchResult,
-    BatchStats,
     CompletedEvent,
     ErrorEvent,
     FailedSingle,
     LabelScore,
     ProcessingBatchEvent,
-    Refusal,
     RefusalInOneSentence,
     SingleRequest,
     SingleResult,
     StartedEvent,
     TextClassificationRequest,
-    Unavailable,
     UnavailableInOneSentence,
 )
 

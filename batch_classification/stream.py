@@ -6,19 +6,14 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 
-import orjson
-
-from batch_http.answers import Json, text_results, valid_texts
+from batch_classification.answers import text_results, valid_texts
 from batch_http.callers import when_caller_leaves
 from batch_http.errors import CLIENT_GONE, report_on
-from batch_inference.engine import Chunks, Engine
+from batch_http.json_lines import MAX_LINE_BYTES, MAX_WRITES, in_few_writes, json_line
+from batch_http.responses import Json
+from batch_inference.chunks import Chunks
+from batch_inference.engine import Engine
 from schemas import BatchRequest
-
-MAX_LINE_BYTES = 64 * 1024 - 1
-"""Stock line readers give up on longer lines: aiohttp's at 128 KiB, asyncio's at 64 KiB."""
-
-MAX_WRITES = 60
-"""The SDK buffers 64 writes. A stream that is abandoned with more to write blocks its thread for ever."""
 
 
 def stream_batch(engine: Engine, request: BatchRequest, body: object = None) -> Iterator[bytes]:
@@ -33,16 +28,15 @@ def stream_batch(engine: Engine, request: BatchRequest, body: object = None) -> 
     texts = [valid_texts(request.texts[start : start + request.batch_size]) for start in starts]
     num_chunks = len(texts)
     chunks_per_write = -(-num_chunks // (MAX_WRITES - 1))
-    with engine.classify_chunks(texts, request.max_length, in_windows=request.in_windows) as chunks:
+    with engine.run_chunks(texts, request.max_length, in_windows=request.in_windows) as chunks:
         when_caller_leaves(body, chunks.cancel)
-        lines: list[bytes] = []
-        for event in _events(engine, request, chunks, num_chunks):
-            lines.append(_line(event))
-            # Written when the next chunk begins: its predecessors' results go out before it is waited for.
-            if event["status"] == "processing_batch" and (event["batch_number"] - 1) % chunks_per_write == 0:
-                yield b"".join(lines)
-                lines.clear()
-        yield b"".join(lines)
+        events = _events(engine, request, chunks, num_chunks)
+        yield from in_few_writes((_line(event), _ends_write(event, chunks_per_write)) for event in events)
+
+
+def _ends_write(event: Json, chunks_per_write: int) -> bool:
+    """Whether a chunk begins: its predecessors' results go out before it is waited for."""
+    return bool(event["status"] == "processing_batch" and (event["batch_number"] - 1) % chunks_per_write == 0)
 
 
 def _events(engine: Engine, request: BatchRequest, chunks: Chunks, num_chunks: int) -> Iterator[Json]:
@@ -98,20 +92,11 @@ def _events(engine: Engine, request: BatchRequest, chunks: Chunks, num_chunks: i
 
 
 def _line(event: Json) -> bytes:
-    line = _one_line(event)
+    line = json_line(event)
     if len(line) <= MAX_LINE_BYTES:
         return line
     short = {"texts_omitted": True, **event}
     for name in ("partial_results", "final_results"):
         if name in short:
             short[name] = [result | {"text": None} if "text" in result else result for result in short[name]]
-    return _one_line(short)
-
-
-def _one_line(event: Json) -> bytes:
-    """JSON that is one line to every reader of lines: many, Python's `str.splitlines` among them, end one at these."""
-    line = orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)
-    for character in ("\u0085", "\u2028", "\u2029"):
-        # It can only be within a string.
-        line = line.replace(character.encode(), b"\\u%04x" % ord(character))
-    return line
+    return json_line(short)

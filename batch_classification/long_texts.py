@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from batch_http.answers import valid_texts
+from batch_classification.answers import valid_texts
+from batch_http.requests import InvalidRequest, Problem
 from batch_inference.engine import Engine
-from schemas import BatchRequest, InvalidRequest, InvalidText, Problem, SingleRequest
+from schemas import BatchRequest, InvalidText, SingleRequest
 
 RequestT = TypeVar("RequestT", BatchRequest, SingleRequest)
 

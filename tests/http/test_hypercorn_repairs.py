@@ -8,20 +8,20 @@ import sys
 
 import pytest
 
-from batch_http.hypercorn_mends import mend_hypercorn
+from batch_http.server.repairs import repair_hypercorn
 
 
 @pytest.mark.parametrize("version", ["0.19.0", "0.16.1", "1.17.0", "0.170.1"])
 def test_another_hypercorn_is_left_as_it_is(
     version: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # What its methods are called is not known: importing the mends must not even be tried.
-    monkeypatch.setitem(sys.modules, "batch_http.http2", None)
+    # What its methods are called is not known: importing the repairs must not even be tried.
+    monkeypatch.setitem(sys.modules, "batch_http.server.http2", None)
     monkeypatch.setattr(importlib.metadata, "version", lambda _: version)
     with caplog.at_level(logging.WARNING):
-        assert not mend_hypercorn()
+        assert not repair_hypercorn()
     assert f"Hypercorn {version} is here" in caplog.text
 
 
-def test_the_hypercorn_of_the_image_is_mended() -> None:
-    assert mend_hypercorn()
+def test_the_hypercorn_of_the_image_is_repaired() -> None:
+    assert repair_hypercorn()

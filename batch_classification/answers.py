@@ -1,35 +1,21 @@
-"""From the engine's results to the wire, as `schemas` has it: the tests hold every answer against its model there."""
+"""From the engine's outcome to the wire, as `schemas` has it: the tests hold every answer against its model there."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-import orjson
-from pydantic import BaseModel
-from starlette.responses import Response
-
-from batch_inference.engine import Classification, Engine
-from batch_inference.settings import Settings
+from batch_classification.settings import ClassifierSettings
+from batch_http.errors import ErrorReport
+from batch_http.responses import Json
+from batch_inference.engine import Engine
+from batch_inference.outcome import Outcome
 from schemas import (
     BatchRequest,
-    BatchStats,
     InvalidText,
-    LatencyPercentiles,
     SingleRequest,
     TextClassificationParameters,
     TextClassificationRequest,
 )
-
-Json = dict[str, Any]
-"""An answer as the dictionary that becomes its JSON. Its model is in `schemas`; a hundred `TextResult`s would cost ten
-times as much as a hundred dictionaries."""
-
-
-def json_response(answer: BaseModel | Json | list[Any]) -> Response:
-    """A response with the bytes already serialised: in production the SDK cannot serialise a pydantic model itself."""
-    content = answer.model_dump_json() if isinstance(answer, BaseModel) else orjson.dumps(answer)
-    return Response(content, media_type="application/json")
 
 
 def valid_texts(texts: Sequence[str | InvalidText]) -> list[str]:
@@ -38,7 +24,7 @@ def valid_texts(texts: Sequence[str | InvalidText]) -> list[str]:
 
 
 def text_results(
-    request: BatchRequest | SingleRequest, texts: Sequence[str | InvalidText], outcome: Classification, start: int = 0
+    request: BatchRequest | SingleRequest, texts: Sequence[str | InvalidText], outcome: Outcome, start: int = 0
 ) -> list[Json]:
     """The answers for these texts, in order: a `TextResult` each, or a `FailedText`.
 
@@ -58,16 +44,16 @@ def text_results(
 
 
 def _text_results(
-    request: BatchRequest | SingleRequest, texts: Sequence[str | InvalidText], outcome: Classification, start: int
+    request: BatchRequest | SingleRequest, texts: Sequence[str | InvalidText], outcome: Outcome, start: int
 ) -> Iterator[Json]:
     """A `TextResult` for each valid text. Its fields come from the columns of the outcome."""
     labels = outcome.labels
     valid = [(order, text) for order, text in enumerate(texts, start) if isinstance(text, str)]
-    best_labels = outcome.probabilities.argmax(axis=1).tolist()
+    best_labels = outcome.answers.argmax(axis=1).tolist()
     columns = zip(
         valid,
         best_labels,
-        outcome.probabilities.tolist(),
+        outcome.answers.tolist(),
         outcome.num_tokens.tolist(),
         outcome.num_dropped.tolist(),
         outcome.num_windows.tolist(),
@@ -96,7 +82,7 @@ def _failure(name: str, text: InvalidText) -> Json:
 
 
 def batch_result(
-    request: BatchRequest, outcome: Classification, processing_time: float, engine: Engine, settings: Settings
+    request: BatchRequest, outcome: Outcome, processing_time: float, engine: Engine, settings: ClassifierSettings
 ) -> Json:
     """Answer of `/process-batch`, a `BatchResult`; `processing_time` in seconds."""
     num_texts = len(request.texts)
@@ -124,7 +110,7 @@ def batch_result(
     }
 
 
-def single_result(request: SingleRequest, outcome: Classification, processing_time: float) -> Json:
+def single_result(request: SingleRequest, outcome: Outcome, processing_time: float) -> Json:
     """Answer of `/analyze-single`, a `SingleResult` or a `FailedSingle`; `processing_time` in seconds."""
     if isinstance(request.text, InvalidText):
         return {"processing_order": 0, "error": _failure("text", request.text), "processing_time": processing_time}
@@ -132,46 +118,17 @@ def single_result(request: SingleRequest, outcome: Classification, processing_ti
     return result | {"processing_time": processing_time}
 
 
-def label_scores(request: TextClassificationRequest, outcome: Classification) -> list[list[Json]]:
+def label_scores(request: TextClassificationRequest, outcome: Outcome) -> list[list[Json]]:
     """Answer of `/text-classification`: per text its best labels, best first, a `LabelScore` each."""
     parameters = request.parameters or TextClassificationParameters()
-    scores = outcome.logits if parameters.function_to_apply == "none" else outcome.probabilities
+    scores = outcome.outputs if parameters.function_to_apply == "none" else outcome.answers
     best_first = scores.argsort(axis=1)[:, ::-1][:, : parameters.top_k]
     return [
-        [{"label": outcome.labels[place], "score": float(row[place])} for place in places]
-        for row, places in zip(scores, best_first.tolist(), strict=True)
+        [{"label": outcome.labels[label], "score": float(row[label])} for label in ranked]
+        for row, ranked in zip(scores, best_first.tolist(), strict=True)
     ]
 
 
-def batch_stats(engine: Engine, settings: Settings) -> BatchStats:
-    """Answer of `/batch-stats`."""
-    counted = engine.stats.snapshot()
-    return BatchStats(
-        total_requests=counted.total_requests,
-        total_texts_processed=counted.total_texts,
-        average_batch_time=counted.mean_request_s,
-        peak_batch_size=counted.peak_texts,
-        device=engine.model.device,
-        model_loaded=engine.is_ready,
-        current_gpu_memory=engine.model.memory_gib(),
-        max_gpu_memory=engine.model.peak_memory_gib(),
-        model=settings.model,
-        revision=settings.pinned_revision,
-        precision=engine.model.precision,
-        uptime=counted.uptime_s,
-        requests_in_flight=counted.requests_in_flight,
-        queued_texts=engine.num_queued_texts,
-        texts_per_second=counted.texts_per_second,
-        latency=LatencyPercentiles(p50=counted.latency_p50_s, p95=counted.latency_p95_s, p99=counted.latency_p99_s),
-        forward_passes=counted.forward_passes,
-        mean_texts_per_pass=counted.mean_texts_per_pass,
-        padding_ratio=counted.padding_ratio,
-        truncated_texts=counted.truncated_texts,
-        cache_hits=counted.cache_hits,
-        cache_misses=counted.cache_misses,
-        cache_hit_rate=counted.cache_hits / max(1, counted.cache_hits + counted.cache_misses),
-        cache_size=engine.cache_mib,
-        errors=counted.errors,
-        max_batch_tokens=engine.max_batch_tokens,
-        forward="padded" if engine.model.is_padded else "packed",
-    )
+def error_sentence(report: ErrorReport) -> str:
+    """What `/text-classification` answers under `error`: Hugging Face's clients show their users nothing else."""
+    return report.message

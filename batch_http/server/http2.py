@@ -1,6 +1,6 @@
-"""Mends faults of the SDK's server, Hypercorn 0.17, on the one HTTP/2 connection that the platform keeps open.
+"""Repairs of Hypercorn's HTTP/2, for the one connection that the platform keeps open.
 
-Most of them fail every request in flight on it, and each failure counts against the instance.
+Most of its faults fail every request in flight on that connection, and each failure counts against the instance.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from hypercorn.protocol.events import Body, EndBody
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H2ProtocolAssumedError, H11Protocol
 
-from batch_http.connections import patience_with
-from batch_http.http2_sending import forget_stream, mend_sending, stream_send
+from batch_http.server.connections import patience_with
+from batch_http.server.http2_sending import forget_stream, mend_sending, stream_send
 
 DEFAULT_WINDOW_BYTES = 2**16 - 1
 """What a connection may send unacknowledged until it is told otherwise: RFC 9113, section 6.9.2."""
@@ -31,10 +31,9 @@ narrow one holds no caller back, but costs a round trip for every 64 KiB of a bo
 
 _initiate = H2Protocol.initiate
 _handle_events = H2Protocol._handle_events
-_create_stream = H2Protocol._create_stream
 
 
-def mend_http2() -> None:
+def repair_http2() -> None:
     """Call before the server starts."""
     # After 1,000 requests Hypercorn says goodbye, and the platform's HTTP client gives up what is in flight.
     Config.keep_alive_max_requests = sys.maxsize
@@ -45,7 +44,6 @@ def mend_http2() -> None:
     H2Protocol._handle_events = _handle_events_of_open_streams  # type: ignore[method-assign]
     mend_sending()
     H2Protocol.stream_send = _stream_send_in_time  # type: ignore[method-assign]
-    H2Protocol._create_stream = _create_stream_of_sound_requests  # type: ignore[method-assign]
     H11Protocol._check_protocol = _check_protocol_but_no_upgrade  # type: ignore[method-assign]
 
 
@@ -66,8 +64,8 @@ async def _handle_events_of_open_streams(self: Any, events: list[Any]) -> None:
     """Hypercorn's own handler, but a body that comes after its request's answer (a 429, say) is dropped, and so is all
     that is kept of a stream that its client has reset.
 
-    Hypercorn looks up the former's stream, which is gone, and the KeyError closes the connection. The latter's place
-    among the streams that share the connection it keeps: once 1,000 callers have left before their answers began, the
+    Hypercorn looks up the former's stream, which is gone, and the KeyError closes the connection. It keeps the
+    latter's priority among the streams of the connection: once 1,000 callers have left before their answers began, the
     next request closes the connection, with all that is in flight on it.
     """
     for event in events:
@@ -79,19 +77,6 @@ async def _handle_events_of_open_streams(self: Any, events: list[Any]) -> None:
             await forget_stream(self, event.stream_id)
             await self.send(Updated(idle=self.idle))
     await self._flush()
-
-
-async def _create_stream_of_sound_requests(self: Any, request: Any) -> None:
-    """Hypercorn's own beginning of a stream, for a request whose method and path it can read; another gets a 400.
-
-    Hypercorn stumbles over the letters of others, and over CONNECT, which has no path: that closes the connection.
-    """
-    headers = dict(request.headers)
-    method, path = headers.get(b":method", b""), headers.get(b":path", b"")
-    if method.isascii() and path.isascii() and path and method != b"CONNECT":
-        await _create_stream(self, request)
-    else:
-        self.connection.send_headers(request.stream_id, [(b":status", b"400")], end_stream=True)
 
 
 async def _check_protocol_but_no_upgrade(self: Any, event: Any) -> None:
@@ -107,7 +92,7 @@ async def _check_protocol_but_no_upgrade(self: Any, event: Any) -> None:
 async def _stream_send_in_time(self: Any, event: Any) -> None:
     """Hypercorn's own sending; a stream whose client takes nothing of it is reset, and its request is over.
 
-    Hypercorn waits for the stream's window to open for ever, and the request keeps its thread and its place.
+    Hypercorn waits without end for the stream's window to open, and the request keeps its thread and its slot.
     """
     if not isinstance(event, Body | EndBody):
         # Nothing else waits for a window.

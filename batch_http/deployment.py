@@ -1,0 +1,54 @@
+"""Settings of a deployment: whose chute it is, and the machines that the platform runs it on."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from batch_inference.settings import ModelSettings
+
+CHUTE_NAME = r"^[a-z0-9][a-z0-9_.-]{2,62}$"
+
+
+class DeploymentSettings(ModelSettings):
+    """What the platform needs to know of a chute, besides its model."""
+
+    username: str = Field("myuser", pattern=r"^[a-zA-Z0-9_.-]{1,64}$")
+    """Owner of the chute and its image on chutes.ai."""
+
+    chute_name: str = Field(pattern=CHUTE_NAME)
+    """Name of the chute and its image."""
+
+    concurrency: Annotated[int, Field(ge=1, le=256)] = 64
+    """Requests one instance works on at a time; the platform answers 429 to one more."""
+
+    max_instances: Annotated[int, Field(ge=1, le=100)] = 1
+    """How many instances the platform may start."""
+
+    # What the platform accepts of the following changes several times a year. The defaults are what it asked for in
+    # November 2026: `platform_rules/refusals.py` has the rules, `make preflight` applies them.
+
+    tee: bool = True
+    """Run in a trusted execution environment. The platform takes no other chutes."""
+
+    gpu: str = Field("pro_6000", pattern=r"^\w+(,\w+)*$")
+    """GPUs an instance may run on, by the platform's short names. Example: `pro_6000,h200`."""
+
+    gpu_count: Annotated[int, Field(ge=1, le=8)] = 1
+    """GPUs of an instance. The service uses one."""
+
+    max_hourly_price: Annotated[float, Field(gt=0, lt=10)] | None = None
+    """Dollars an hour that a GPU may cost; unset, there is no cap."""
+
+    shutdown_after_seconds: Annotated[int, Field(ge=60, le=604_800)] = 600
+    """How long an instance is kept, and paid for, after its last request. A cold start takes minutes, so the default is
+    about the length of a slow one: callers who come back sooner never wait, and idling costs 30 cents at most."""
+
+    scaling_threshold: Annotated[float, Field(gt=0, le=1)] = 0.75
+    """Another instance starts once requests in flight exceed this share of the concurrency."""
+
+    @property
+    def gpus(self) -> list[str]:
+        """`gpu` as a list."""
+        return self.gpu.split(",")

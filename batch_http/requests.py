@@ -1,0 +1,184 @@
+"""What every chute checks of a request, and how it says what is wrong: one sentence for each problem."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictStr, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+MAX_TEXTS = 100
+MAX_TEXT_CHARACTERS = 10_000
+MAX_REPORTED_PROBLEMS = 100
+PLATFORM_FIELDS = frozenset({"stream", "stream_options"})
+"""End-to-end-encrypted calls get these two injected into their body by the platform. They change nothing."""
+
+
+def clean_text(text: str) -> str:
+    stripped = text.strip()
+    if not stripped:
+        raise PydanticCustomError("blank_text", "is blank; remove it or send some text")
+    if len(stripped) > MAX_TEXT_CHARACTERS:
+        raise PydanticCustomError(
+            "text_too_long",
+            "has {length} characters, {limit} are allowed; shorten it or split it",
+            {"length": len(stripped), "limit": MAX_TEXT_CHARACTERS},
+        )
+    if "\0" in stripped:
+        raise PydanticCustomError("nul_character", "holds a NUL character (U+0000), which no text has; remove it")
+    try:
+        stripped.encode()
+    except UnicodeEncodeError as error:
+        raise PydanticCustomError(
+            "lone_surrogate",
+            "holds half of a surrogate pair at character {position}, which is not text; send valid Unicode",
+            {"position": error.start},
+        ) from None
+    return stripped
+
+
+Text = Annotated[
+    StrictStr,
+    AfterValidator(clean_text),
+    Field(description=f"1 to {MAX_TEXT_CHARACTERS:,} characters, white space around it not counted"),
+]
+Texts = Annotated[list[Text], Field(strict=True, min_length=1, max_length=MAX_TEXTS)]
+
+
+class RequestBody(BaseModel):
+    """What callers send. `example` is a body to imitate, `streamed_at` where the same can be had as a stream."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    example: ClassVar[str]
+    streamed_at: ClassVar[str | None] = None
+
+
+class Failure(BaseModel):
+    """Why there is no answer: the kind of problem, and a sentence that says how to mend it."""
+
+    code: str
+    message: str
+
+
+class Problem(BaseModel):
+    """One thing wrong with a request: where (`loc`), what and how to mend it (`msg`), and its kind (`type`)."""
+
+    loc: list[str | int]
+    msg: str
+    type: str
+
+
+class Refusal(BaseModel):
+    """Answer with status 400."""
+
+    detail: list[Problem]
+
+
+class Unavailable(BaseModel):
+    """Answer with status 429 or 500: a sentence."""
+
+    detail: str
+
+
+class InvalidRequest(ValueError):
+    """A request breaks the contract; `problems` names every way in which it does."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        if len(problems) > MAX_REPORTED_PROBLEMS:
+            msg = f"{len(problems) - MAX_REPORTED_PROBLEMS} more problems are not listed; mend these first"
+            problems = [*problems[:MAX_REPORTED_PROBLEMS], Problem(loc=[], msg=msg, type="more_problems")]
+        super().__init__("; ".join(problem.msg for problem in problems))
+        self.problems = problems
+
+
+RequestT = TypeVar("RequestT", bound=RequestBody)
+
+
+def parse_request(model: type[RequestT], body: object, *, streams: bool = False) -> RequestT:
+    """Check a decoded JSON body; `streams` says whether the endpoint answers as a stream.
+
+    Raises:
+        InvalidRequest: with every problem of the body, each one sentence that names the place and the mend.
+    """
+    if not isinstance(body, dict) or not body:
+        found = f"is {_json_type(body)}" if body else "is missing or empty"
+        msg = f"the body {found}; send a JSON object such as {model.example}"
+        raise InvalidRequest([Problem(loc=[], msg=msg, type="body_type")])
+    known = model.model_fields.keys()
+    problems = [_unknown_field(name, model) for name in body if name not in known and name not in PLATFORM_FIELDS]
+    if body.get("stream") and not streams:
+        # The platform would take the answer for a stream, fail to read it, and count that against the instance.
+        elsewhere = (
+            f"is for POST {model.streamed_at}; send the request there, or" if model.streamed_at else "is not for this;"
+        )
+        msg = f"stream {elsewhere} leave stream out"
+        problems.append(Problem(loc=["stream"], msg=msg, type="stream_unsupported"))
+    request = None
+    try:
+        request = model.model_validate({name: value for name, value in body.items() if name in known})
+    except ValidationError as error:
+        problems = [_problem(model, detail) for detail in error.errors(include_url=False)] + problems
+    if request is None or problems:
+        raise InvalidRequest(problems)
+    return request
+
+
+_MEND = {
+    "too_short": "is empty; send at least one text",
+    "too_long": "has {actual_length} entries, {max_length} are allowed; split it into several requests",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than_equal": "must be {le} or less",
+    "extra_forbidden": "is not known here; remove it",
+}
+_TEXT_PROBLEMS = {"blank_text", "text_too_long", "nul_character", "lone_surrogate", "token_ids"}
+_EXPECTED = {
+    "string_type": "a string",
+    "list_type": "a list of strings",
+    "bool_type": "true or false",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "model_type": "an object",
+    "string_unicode": "valid Unicode",
+}
+
+
+def _problem(model: type[RequestBody], detail: ErrorDetails) -> Problem:
+    loc = list(detail["loc"])
+    name = shown("".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).removeprefix("."))
+    if detail["type"] == "missing":
+        msg = f"{name} is required; send a body such as {model.example}"
+    else:
+        msg = f"{name} {problem_of(detail)}"
+    return Problem(loc=loc, msg=msg, type=detail["type"])
+
+
+def problem_of(detail: ErrorDetails) -> str:
+    """The sentence that says what is wrong and how to mend it, without its subject."""
+    kind, context, value = detail["type"], detail.get("ctx", {}), detail["input"]
+    if kind in _TEXT_PROBLEMS:
+        return detail["msg"]
+    if kind == "literal_error":
+        found = f"{shown(value)!r}" if isinstance(value, str) else _json_type(value)
+        return f"must be {context['expected']}, but is {found}"
+    if kind in _MEND:
+        return _MEND[kind].format_map(context)
+    return f"must be {_EXPECTED.get(kind, 'an integer')}, but is {_json_type(value)}"
+
+
+def _unknown_field(name: str, model: type[RequestBody]) -> Problem:
+    field = shown(name)
+    msg = f"{field} is not a known field; remove it or use one of {', '.join(sorted(model.model_fields))}"
+    return Problem(loc=[field], msg=msg, type="unknown_field")
+
+
+def shown(words: str) -> str:
+    """What a caller wrote, fit to be shown: cut short, and what UTF-8 cannot carry escaped."""
+    return words[:80].encode("utf-8", "backslashreplace").decode()
+
+
+def _json_type(value: object) -> str:
+    names: dict[type, str] = {
+        str: "a string", bool: "a boolean", int: "an integer", float: "a number", list: "a list", dict: "an object",
+    }  # fmt: skip
+    return names.get(type(value), "null")

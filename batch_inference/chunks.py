@@ -1,0 +1,75 @@
+"""A request that is answered chunk by chunk: the next chunks are queued as the first ones are done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, Protocol
+
+from batch_inference.outcome import Outcome
+from batch_inference.tokenizer import EncodedTexts
+
+MIN_CHUNKS_AHEAD: Final = 2
+MIN_TEXTS_AHEAD: Final = 32
+"""How much of a stream is queued at a time: enough to fill passes, little enough that its chunks finish in order."""
+
+
+class PendingOutcome(Protocol):
+    """Texts that are in the queue or in a pass."""
+
+    def outcome(self) -> Outcome:
+        """Wait for it."""
+        ...
+
+    def cancel(self) -> None:
+        """Take what has no answer yet out of the queue. Any thread may."""
+        ...
+
+
+class Chunks(Iterator[Outcome]):
+    """The outcomes of a request's chunks, in input order, each as soon as it is there.
+
+    Args:
+        parts: the chunks, at least one; a chunk may be empty.
+        submit: queues chunks together.
+        on_end: called with the outcome of the first chunk once all outcomes have been taken.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[EncodedTexts],
+        submit: Callable[[Sequence[EncodedTexts]], Sequence[PendingOutcome]],
+        on_end: Callable[[Outcome], None],
+    ) -> None:
+        self._parts = parts
+        self._submit = submit
+        self._on_end = on_end
+        self._pending: list[PendingOutcome] = []
+        self._num_done = 0
+        self._first: Outcome | None = None
+        self._is_cancelled = False
+        self._queue(max(MIN_CHUNKS_AHEAD, -(-MIN_TEXTS_AHEAD // max(1, *map(len, parts)))))
+
+    def __next__(self) -> Outcome:
+        if self._num_done == len(self._parts):
+            if self._first is not None:
+                self._on_end(self._first)
+                self._first = None
+            raise StopIteration
+        outcome = self._pending[self._num_done].outcome()
+        if self._num_done == 0:
+            self._first = outcome
+        self._num_done += 1
+        self._queue(1)
+        return outcome
+
+    def cancel(self) -> None:
+        """Take what has no outcome yet out of the queue; waiting for it raises a CancelledError. Any thread may."""
+        self._is_cancelled = True
+        for pending in tuple(self._pending):
+            pending.cancel()
+
+    def _queue(self, num_chunks: int) -> None:
+        start = len(self._pending)
+        self._pending += self._submit(self._parts[start : start + num_chunks])
+        if self._is_cancelled:
+            self.cancel()

