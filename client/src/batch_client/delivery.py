@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random, wait_random_exponential
 
+from batch_client.awake import AwakeClock
 from batch_client.concurrency import AdaptiveLimit
 from batch_client.errors import (
     ColdError,
@@ -44,14 +44,15 @@ class Delivery:
         self.num_retries = 0
         self._transport = transport
         self._options = options
-        self._last_answer = time.monotonic()
+        self._clock = AwakeClock()
+        self._last_answer = self._clock.now()
         self._on_waiting = on_waiting or _log.warning
         self._cold_since: float | None = None
         self._next_notice = 0.0
 
     def excuse(self, pause_s: float) -> None:
         """Do not count so many seconds as the service's silence: it was not asked then."""
-        self._last_answer = min(time.monotonic(), self._last_answer + pause_s)
+        self._last_answer = min(self._clock.now(), self._last_answer + pause_s)
 
     async def deliver(self, texts: Sequence[str]) -> list[Outcome]:
         """An outcome for each of 1 to 100 checked texts, in order.
@@ -123,7 +124,8 @@ class Delivery:
                     raise _RequestFailedError(f"{error}, {num_faults} times") from error
                 raise
 
-        return await AsyncRetrying(retry=retry_if_exception_type(TransientError), wait=self._wait_s)(try_once)
+        async with self._clock.beating():
+            return await AsyncRetrying(retry=retry_if_exception_type(TransientError), wait=self._wait_s)(try_once)
 
     async def _attempt(self, attempt: Callable[[], Awaitable[AnswerT]], num_texts: int) -> AnswerT:
         async with self.limit.slot() as started:
@@ -140,12 +142,12 @@ class Delivery:
             return answer
 
     def _note_answer(self) -> None:
-        self._last_answer = time.monotonic()
+        self._last_answer = self._clock.now()
         self._cold_since = None
 
     def _check_patience(self, error: TransientError, patience_s: float | None) -> None:
         """Raise UnavailableError if the service has given no answer for too long. Else say what is being waited for."""
-        now = time.monotonic()
+        now = self._clock.now()
         if isinstance(error, ColdError):
             # The platform promises an instance: whatever comes next begins with fresh patience.
             self._last_answer = now

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO, cast
 
 from filelock import FileLock, Timeout
 
@@ -19,7 +19,7 @@ LOCK = "batch-client.lock"
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Keep other runs out of `folder`, which is created if need be. Raises OutputError if one is working in it."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)  # it holds texts, and what others put there would be used
     lock = FileLock(folder / LOCK)
     try:
         lock.acquire(blocking=False)
@@ -29,6 +29,11 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def open_own(path: Path, mode: str) -> BinaryIO:
+    """Open a file of ours, never through a link that somebody put under its name. Raises OSError for a link."""
+    return cast(BinaryIO, open(path, mode, opener=_without_following))
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -53,6 +58,10 @@ def sync(file: IO[bytes]) -> None:
     """Put on the disk what was written to `file`."""
     file.flush()
     os.fsync(file.fileno())
+
+
+def _without_following(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def sync_folder(folder: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from batch_client.columns import PredictionColumns
+from batch_client.durable import open_own
 from batch_client.errors import OutputError
 from batch_client.formats.delimited import DelimitedReader, DelimitedWriter, UnquotableError
 from batch_client.formats.json_lines import JsonLinesWriter
@@ -120,7 +121,7 @@ def _text_writer(
 
 @contextmanager
 def _created(path: Path, packing: Packing | None) -> Iterator[BinaryIO]:
-    with path.open("wb") as file:
+    with open_own(path, "wb") as file:
         if packing is not None:
             with packing.pack(file) as packed:
                 yield packed

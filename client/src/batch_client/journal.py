@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from batch_client.durable import LOCK, sync, sync_folder, write_atomically
+from batch_client.durable import LOCK, open_own, sync, sync_folder, write_atomically
 from batch_client.errors import OutputError
 from batch_client.outcomes import Failure, Outcome, Prediction
 
@@ -61,8 +62,8 @@ class Journal:
         last = self._truncate_to_last_checkpoint()
         self.num_rows, self.num_failed = last.num_rows, last.num_failed
         self.is_finished = last.is_finished
-        self._outcomes = self._outcomes_path.open("ab")
-        self._journal = self._journal_path.open("ab")
+        self._outcomes = open_own(self._outcomes_path, "ab")
+        self._journal = open_own(self._journal_path, "ab")
         self._concurrency = 0
         self._next_checkpoint = time.monotonic() + _SECONDS_BETWEEN_CHECKPOINTS
         if not self.is_finished:
@@ -91,7 +92,7 @@ class Journal:
 
     def outcomes(self) -> Iterator[Outcome]:
         """All outcomes up to the last checkpoint, in the order of the rows."""
-        with self._outcomes_path.open("rb") as file:
+        with open_own(self._outcomes_path, "rb") as file:
             yield from map(_decode, file)
 
     def checkpoints(self) -> list[Checkpoint]:
@@ -105,16 +106,17 @@ class Journal:
 
     def _truncate_to_last_checkpoint(self) -> Checkpoint:
         """Cut off what is not known to be whole: a torn line of the journal, outcomes beyond the last checkpoint."""
-        self._outcomes_path.touch()
-        self._journal_path.touch()
+        for path in (self._outcomes_path, self._journal_path):
+            open_own(path, "ab").close()
         sync_folder(self.folder)
         points = self.checkpoints()
-        with self._journal_path.open("r+b") as journal:
+        with open_own(self._journal_path, "r+b") as journal:
             journal.truncate(sum(len(line) for line in journal if line.endswith(b"\n")))
         last = points[-1] if points else Checkpoint(0, 0, 0, 0.0)
-        if self._outcomes_path.stat().st_size < last.num_bytes:
-            raise _damaged(self.folder)
-        os.truncate(self._outcomes_path, last.num_bytes)
+        with open_own(self._outcomes_path, "r+b") as outcomes:
+            if os.fstat(outcomes.fileno()).st_size < last.num_bytes:
+                raise _damaged(self.folder)
+            outcomes.truncate(last.num_bytes)
         return last
 
 
@@ -152,16 +154,31 @@ def discard(folder: Path) -> None:
 
 
 def check_is_ours(folder: Path) -> None:
-    """Raise OutputError if `folder` is there but not one of a run of ours: it is never to be touched then."""
+    """Raise OutputError if `folder` is there but not one of a run of ours: it is never to be touched then.
+
+    Another user's folder or file is not ours, and neither is a link: what a run writes would go where it points to.
+    """
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise OutputError(f"{folder} is in the way, where the run would work; move it or choose another --out")
     if not folder.is_dir():
         return
+    for path in (folder, *folder.iterdir()):
+        if why := _why_not_ours(path):
+            raise OutputError(f"{path} {why}; move {folder} away or choose another --out")
     names = {entry.name for entry in folder.iterdir() if not _is_leftover(entry)}
     if names and (LOCK not in names or not names <= OWN_FILES):
         raise OutputError(
             f"{folder} holds files that are not of a run of batch-client; move the folder or choose another --out"
         )
+
+
+def _why_not_ours(path: Path) -> str | None:
+    found = path.lstat()
+    if stat.S_ISLNK(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink > 1):
+        return "is a link, which no run makes there"
+    if hasattr(os, "geteuid") and found.st_uid != os.geteuid():
+        return "belongs to another user"
+    return None
 
 
 def remove(folder: Path) -> None:
@@ -181,7 +198,7 @@ def _read_checkpoints(path: Path) -> list[Checkpoint]:
     if not path.exists():
         return []
     try:
-        with path.open("rb") as file:
+        with open_own(path, "rb") as file:
             return [Checkpoint(**json.loads(line)) for line in file if line.endswith(b"\n")]
     except (ValueError, TypeError):
         raise _damaged(path.parent) from None
@@ -196,7 +213,8 @@ def _check_same_job(folder: Path, job: Mapping[str, Any]) -> None:
     if not path.exists():
         write_atomically(path, json.dumps(job, indent=1).encode())
         return
-    begun = json.loads(path.read_bytes())
+    with open_own(path, "rb") as file:
+        begun = json.load(file)
     changed = [name for name in job if job[name] != begun.get(name)]
     if changed:
         raise OutputError(

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
+from batch_client.durable import open_own
 from batch_client.errors import BatchClientError, InputError, OutputError
 
 STANDARD = "-"
@@ -38,7 +39,7 @@ def name_of(location: str) -> str:
 
 def copy_input(location: str, copy: Path) -> None:
     """Copy an input that can be read only once. Raises InputError if it cannot be read."""
-    with copy.open("wb") as target, _opened(location) as source:
+    with open_own(copy, "wb") as target, _opened(location) as source:
         shutil.copyfileobj(source, target, 2**20)
 
 

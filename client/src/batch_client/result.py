@@ -14,7 +14,7 @@ from batch_client.checks import check_balance
 from batch_client.columns import PredictionColumns
 from batch_client.durable import replace_durably
 from batch_client.encode import encode
-from batch_client.errors import UnavailableError
+from batch_client.errors import OutputError, UnavailableError
 from batch_client.formats.packings import packing_by_name
 from batch_client.formats.source import Reader
 from batch_client.job import Job
@@ -29,7 +29,7 @@ _PROBE = "This is a text."
 
 
 def write_result(job: Job, reader: Reader, survey: Survey, journal: Journal, path: Path, format: str) -> None:
-    """Write the result to `path`, and the report if there is to be one.
+    """Write the result to `path`.
 
     Raises:
         InputError, OutputError: a value or a name that the format cannot hold, or rows that are missing.
@@ -40,10 +40,13 @@ def write_result(job: Job, reader: Reader, survey: Survey, journal: Journal, pat
     packing = None if job.is_to_standard_output else packing_by_name(job.path)
     num_rows = encode(reader, journal.outcomes, columns, path, format, packing, job.read.has_header)
     check_balance(survey.num_rows, num_rows, "rows in the result")
-    if job.report:
-        from batch_client.report.page import write_report
 
-        write_report(job.report, reader, survey.text_column, job.report_by, journal)
+
+def is_published(job: Job, result: Path) -> bool:
+    """Whether a result that was complete, and is not at `result` any more, has got its name."""
+    if result.exists() or job.is_to_standard_output:
+        return False
+    return locations.exists(job.out) if locations.is_address(job.out) else job.path.exists()
 
 
 def publish(job: Job, result: Path) -> None:
@@ -58,6 +61,26 @@ def publish(job: Job, result: Path) -> None:
         result.unlink()
     else:
         replace_durably(result, job.path)
+
+
+def report(job: Job, reader: Reader, survey: Survey, journal: Journal) -> None:
+    """Write the page of charts, once the result has its name: a report that fails costs no answers.
+
+    Raises:
+        OutputError: it could not be written.
+    """
+    if job.report is None:
+        return
+    from batch_client.report.page import write_report
+
+    try:
+        write_report(job.report, reader, survey.text_column, job.report_by, journal)
+    except OSError as error:
+        advice = "" if job.is_to_standard_output else "; the same command only writes the report"
+        raise OutputError(
+            f"the result is complete, but the report {job.report} could not be written: "
+            f"{error.strerror or error}{advice}"
+        ) from error
 
 
 def _labels(job: Job, journal: Journal) -> list[str]:

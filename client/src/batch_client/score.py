@@ -25,11 +25,11 @@ from batch_client.errors import InputError, OutputError
 from batch_client.formats.readers import open_reader
 from batch_client.formats.source import Reader
 from batch_client.job import Job
-from batch_client.journal import INPUT, RESULT, Journal, discard, is_finished, num_rows_done, open_journal, remove
+from batch_client.journal import INPUT, RESULT, Journal, check_is_ours, discard, num_rows_done, open_journal, remove
 from batch_client.progress import Tick, progress_bar
 from batch_client.protocols import protocol_for
 from batch_client.rescored import rescored
-from batch_client.result import publish, write_result
+from batch_client.result import is_published, publish, report, write_result
 from batch_client.survey import Survey, sha256_of, take_survey
 
 _PATIENCE_AT_THE_START_S = 15.0
@@ -91,18 +91,21 @@ def _score(job: Job, folder: Path, console: Console) -> Summary:
     started = time.monotonic()
     check_destinations(job)
     with _disk_faults(job.out), locked(folder), _tidied(folder):
+        check_is_ours(folder)
         if job.start_over:
             discard(folder)
         reader, survey, format = _prepare(job, folder)
         with open_journal(folder, job.identity(survey)) as journal:
             num_resumed = journal.num_rows
             num_retries = 0
-            if not journal.is_finished:
+            result = folder / RESULT
+            if not journal.is_finished or not (result.exists() or is_published(job, result)):
                 num_retries = _ask(job, reader, survey, journal, console)
-                write_result(job, reader, survey, journal, folder / RESULT, format)
+                write_result(job, reader, survey, journal, result, format)
                 journal.checkpoint(is_finished=True)
-            if (folder / RESULT).exists():
-                publish(job, folder / RESULT)
+            if result.exists():
+                publish(job, result)
+            report(job, reader, survey, journal)
             return Summary(
                 survey.num_rows, journal.num_failed, num_resumed, num_retries, time.monotonic() - started,
                 reader.description, survey.text_column,
@@ -161,10 +164,11 @@ def _tidied(folder: Path) -> Iterator[None]:
     """Remove the folder at the end, unless it holds answers that are worth resuming with."""
     try:
         yield
-    finally:
-        is_published = is_finished(folder) and not (folder / RESULT).exists()
-        if is_published or not num_rows_done(folder):
+    except BaseException:
+        if not num_rows_done(folder):
             remove(folder)
+        raise
+    remove(folder)
 
 
 @contextmanager
