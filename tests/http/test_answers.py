@@ -12,6 +12,8 @@ import schemas
 from batch_classification import answers
 from batch_classification.settings import ClassifierSettings
 from batch_classification.stream import stream_batch
+from batch_http.engine_stats import BatchStats
+from batch_http.responses import json_response
 from batch_inference.engine import Engine
 from batch_inference.settings import load_settings
 from schemas import BatchRequest, BatchResult, SingleRequest, SingleResult
@@ -36,14 +38,14 @@ def test_a_batch(engine: Engine, with_scores: bool) -> None:
     request = BatchRequest(texts=texts, return_all_scores=with_scores, on_invalid_text="report")
     outcome = engine.run(answers.valid_texts(request.texts), request.max_length)
     result = answers.batch_result(request, outcome, 0.25, engine, load_settings(ClassifierSettings))
-    check(answers.json_response(result).body, BatchResult)
+    check(json_response(result).body, BatchResult)
 
 
 @pytest.mark.parametrize("with_scores", [False, True])
 def test_a_single_text(engine: Engine, with_scores: bool) -> None:
     request = SingleRequest(text=TEXTS[0], return_all_scores=with_scores)
     result = answers.single_result(request, engine.run([request.text], 512), 0.25)
-    check(answers.json_response(result).body, SingleResult)
+    check(json_response(result).body, SingleResult)
 
 
 @pytest.mark.parametrize("text", ["short", "字" * 10_000])
@@ -61,8 +63,8 @@ def test_a_stream(engine: Engine, text: str, with_scores: bool) -> None:
 def test_a_single_text_that_may_be_invalid(engine: Engine, text: str, model: type[BaseModel]) -> None:
     request = SingleRequest(text=text, on_invalid_text="report")
     outcome = engine.run(answers.valid_texts([request.text]), 512)
-    check(answers.json_response(answers.single_result(request, outcome, 0.25)).body, model)
+    check(json_response(answers.single_result(request, outcome, 0.25)).body, model)
 
 
 def test_the_statistics(client: httpx.Client) -> None:
-    check(client.get("/batch-stats").content, schemas.BatchStats)
+    check(client.get("/batch-stats").content, BatchStats)
