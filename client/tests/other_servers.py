@@ -7,6 +7,7 @@ Infinity's `/classify` and Hugging Face's endpoints. They refuse what the real o
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -78,9 +79,13 @@ SERVERS: dict[str, tuple[str, Answer]] = {
 }
 
 
+async def _document(document: Any, _: web.Request) -> web.Response:
+    return web.json_response(document)
+
+
 @contextmanager
-def serving_as(protocol: str) -> Iterator[str]:
-    """One of `SERVERS` on a free port of loopback: its address."""
+def serving_as(protocol: str, documents: dict[str, Any] | None = None) -> Iterator[str]:
+    """One of `SERVERS` on a free port of loopback, with JSON to be got at further paths: its address."""
     path, answer = SERVERS[protocol]
 
     async def handle(request: web.Request) -> web.Response:
@@ -88,6 +93,8 @@ def serving_as(protocol: str) -> Iterator[str]:
 
     app = web.Application(client_max_size=64 * 2**20)
     app.router.add_post(path, handle)
+    for further, document in (documents or {}).items():
+        app.router.add_get(further, functools.partial(_document, document))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     loop = asyncio.new_event_loop()
 

@@ -68,15 +68,22 @@ class Behaviour:
     knows_reports: bool = True
     """Whether it knows the field `on_invalid_text`, or refuses it as older services do."""
     api_key: str | None = None
+    model: str = "stand-in"
+    revision: str | None = None
+    precision: str = "float32"
     random: random.Random = field(default_factory=lambda: random.Random(7))
 
 
 class StandIn:
-    """The service. `seen` counts each text answered, `requests` every request by what became of it."""
+    """The service. `seen` counts each text answered, `requests` every request by what became of it.
+
+    `answered_by` holds the model that answered each text last.
+    """
 
     def __init__(self, behaviour: Behaviour | None = None) -> None:
         self.behaviour = behaviour or Behaviour()
         self.seen: Counter[str] = Counter()
+        self.answered_by: dict[str, str] = {}
         self.requests: Counter[str] = Counter()
         self.most_in_flight = 0
         self.last_body: dict[str, Any] = {}
@@ -113,7 +120,9 @@ class StandIn:
                 "model_loaded": True,
                 "current_gpu_memory": None,
                 "max_gpu_memory": None,
-                "model": "stand-in",
+                "model": self.behaviour.model,
+                "revision": self.behaviour.revision,
+                "precision": self.behaviour.precision,
             }
         )
 
@@ -207,6 +216,7 @@ class StandIn:
 
     def _answer_batch(self, body: dict[str, Any]) -> web.Response:
         self.seen.update(body["texts"])
+        self.answered_by.update(dict.fromkeys(body["texts"], self.behaviour.model))
         results = [self._result(text, order) for order, text in enumerate(body["texts"])]
         if not body.get("return_all_scores"):
             for result in results:

@@ -120,7 +120,7 @@ def test_statuses_at_the_start_are_answers_and_are_waited_for(
 
 
 def test_a_dead_service_is_told_with_its_cause(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("batch_client.score._PATIENCE_AT_THE_START_S", 0.5)
+    monkeypatch.setattr("batch_client.ask.PATIENCE_AT_THE_START_S", 0.5)
     (tmp_path / "in.txt").write_text("good\n")
     result = run("score", tmp_path / "in.txt", "--url", "http://127.0.0.1:9", "--out", tmp_path / "o.csv")
     assert result.exit_code == 1

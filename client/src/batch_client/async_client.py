@@ -15,6 +15,7 @@ from batch_client.delivery import Delivery
 from batch_client.errors import InputError, TextsFailedError
 from batch_client.options import Options, options_from
 from batch_client.outcomes import Failure, Outcome, Prediction
+from batch_client.service_identity import ServiceIdentity
 from batch_client.service_stats import ServiceStats
 from batch_client.transport import Transport
 
@@ -102,6 +103,15 @@ class AsyncClient:
     async def stats(self) -> ServiceStats:
         """The service's own counters. Raises ServiceError."""
         return await self._delivery.persist(self._transport.stats)
+
+    async def identity(self, is_patient: bool = True) -> ServiceIdentity | None:
+        """What answers at the address: model, revision and whatever else changes its answers; None if it does not say.
+
+        Without `is_patient` one attempt is made. Raises ServiceError.
+        """
+        if not is_patient:
+            return await self._transport.identity()
+        return await self._delivery.persist(self._transport.identity)
 
     @property
     def concurrency(self) -> int:

@@ -13,6 +13,7 @@ from batch_client.formats.readers import require_pyarrow
 from batch_client.formats.source import ArrowReader, Reader
 from batch_client.job import Job
 from batch_client.journal import check_is_ours, is_finished
+from batch_client.result_note import check_note
 
 
 def check_destinations(job: Job) -> None:
@@ -41,6 +42,7 @@ def check_destinations(job: Job) -> None:
     _check_folder_of(job.path, "--out")
     if job.path.exists() and not job.path.is_file():
         raise OutputError(f"{job.out} is no file; for a pipe, write to standard output with --out -")
+    check_note(job.path)
     if job.path.exists() and not job.overwrite and is_unfinished:
         raise OutputError(f"{job.out} exists; pass --overwrite to replace it, or choose another --out")
 

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from batch_client.async_client import AsyncClient
 from batch_client.cli_options import (
+    AcceptModelChangeOption,
     AllScoresOption,
     ApiKeyOption,
     ColdStartOption,
@@ -25,6 +26,7 @@ from batch_client.cli_options import (
     OnLongTextOption,
     PatienceOption,
     ProtocolOption,
+    RetryErrorsOption,
     TimeoutOption,
     UrlOption,
 )
@@ -67,9 +69,8 @@ def score_command(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a result that exists.")] = False,
     start_over: Annotated[bool, typer.Option("--start-over", help="Discard an unfinished run.")] = False,
-    retry_errors: Annotated[
-        bool, typer.Option("--retry-errors", help="INPUT is a result: ask its failed rows.")
-    ] = False,
+    retry_errors: RetryErrorsOption = False,
+    accept_model_change: AcceptModelChangeOption = False,
     all_scores: AllScoresOption = False,
     prefix: Annotated[str, typer.Option(help="Put this before the names of the added columns.")] = "",
     format: Annotated[str | None, typer.Option(help=f"Of the input: {', '.join(INPUT_FORMATS)}.")] = None,
@@ -107,7 +108,7 @@ def score_command(
             Job(
                 source=source, out=out, options=options, read=read, text_column=text_column, prefix=prefix,
                 overwrite=overwrite, start_over=start_over, report=report, report_by=report_by,
-                retry_errors=retry_errors, out_format=out_format,
+                retry_errors=retry_errors, accept_model_change=accept_model_change, out_format=out_format,
             ),
             dry_run,
         )  # fmt: skip

@@ -21,4 +21,8 @@ AllScoresOption = Annotated[bool, typer.Option("--all-scores", help="Add a colum
 ConcurrencyOption = Annotated[int, typer.Option(help="Requests in flight at most.")]
 TimeoutOption = Annotated[float, typer.Option(help="Seconds for one attempt at a request.")]
 PatienceOption = Annotated[float, typer.Option(help="Give up after so many seconds without any answer.")]
+AcceptModelChangeOption = Annotated[
+    bool, typer.Option("--accept-model-change", help="Go on though another model answers now than before.")
+]
+RetryErrorsOption = Annotated[bool, typer.Option("--retry-errors", help="INPUT is a result: ask its failed rows.")]
 ColdStartOption = Annotated[float, typer.Option(help="Wait so many seconds at most for a first instance.")]

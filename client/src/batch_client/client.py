@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 from batch_client.async_client import AsyncClient, checked_texts
 from batch_client.options import Options
 from batch_client.outcomes import Outcome, Prediction
+from batch_client.service_identity import ServiceIdentity
 from batch_client.service_stats import ServiceStats
 
 T = TypeVar("T")
@@ -74,6 +75,11 @@ class Client:
         """The service's own counters. Raises ServiceError."""
         self._follow_fork()
         return self._run(self._client.stats())
+
+    def identity(self) -> ServiceIdentity | None:
+        """What answers at the address, as far as it says so. Raises ServiceError."""
+        self._follow_fork()
+        return self._run(self._client.identity())
 
     def close(self) -> None:
         """Close all connections and end the thread."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from batch_client import locations
 from batch_client.job import Job
 from batch_client.protocols import protocol_for
 from batch_client.score import Plan, Summary
+from batch_client.service_identity import ServiceIdentity
 
 
 def describe_plan(job: Job, plan: Plan) -> str:
@@ -15,6 +18,8 @@ def describe_plan(job: Job, plan: Plan) -> str:
     out = "standard output" if job.is_to_standard_output else job.out
     lines = [
         f"Would score column {survey.text_column!r} of {locations.name_of(job.source)} through {job.options.url}.",
+        f"Service: {plan.service}.",
+        *([f"Answers so far by: {_listed(plan.services)}."] if plan.services else []),
         f"Read as: {plan.description}.",
         f"Rows: {survey.num_rows:,}; to be sent: {survey.num_sendable:,}; requests: {num_requests:,} or a few more.",
         *(f"Rows marked without being sent ({kind}): {number:,}" for kind, number in sorted(survey.unsendable.items())),
@@ -30,8 +35,17 @@ def describe_summary(job: Job, summary: Summary) -> str:
     rate = num_asked / summary.elapsed_s if summary.elapsed_s else 0.0
     resumed = f" ({summary.num_resumed:,} of them by an earlier run)" if summary.num_resumed else ""
     out = "standard output" if job.is_to_standard_output else job.out
+    answered_by = f"Answered by {_listed(summary.services)}" if summary.services else ""
+    if job.retry_errors and not summary.is_origin_known:
+        answered_by += "; which model gave the other answers is not known" if answered_by else ""
+    answered_by += ".\n" if answered_by else ""
     return (
         f"Scored column {summary.text_column!r} of {locations.name_of(job.source)}, read as {summary.description}.\n"
+        f"{answered_by}"
         f"{out}: {summary.num_rows:,} rows{resumed}, {summary.num_failed:,} with an error, "
         f"in {summary.elapsed_s:.1f} s ({rate:,.0f} rows/s), {summary.num_retries:,} attempts repeated."
     )
+
+
+def _listed(services: Sequence[ServiceIdentity]) -> str:
+    return ", then by ".join(map(str, services))

@@ -27,6 +27,7 @@ class Job:
     report: Path | None = None
     report_by: str | None = None
     retry_errors: bool = False
+    accept_model_change: bool = False
     out_format: str | None = None
 
     @property

@@ -6,6 +6,7 @@ A run that writes `scored.csv` works in the folder `scored.csv.partial`:
     outcomes.jsonl    one line per row, in order
     journal.jsonl     checkpoints: that many rows and bytes of outcomes.jsonl are on the disk
     batch-client.lock  held while a run works here
+    services.json     which services gave the answers
     input           a copy of an input that can be read only once, if that is scored
     result            the result, until it is complete
 
@@ -30,8 +31,8 @@ from batch_client.errors import OutputError
 from batch_client.outcomes import Failure, Outcome, Prediction
 
 _JOB, _OUTCOMES, _JOURNAL = "job.json", "outcomes.jsonl", "journal.jsonl"
-INPUT, RESULT = "input", "result"
-OWN_FILES = frozenset({_JOB, _OUTCOMES, _JOURNAL, INPUT, RESULT, LOCK})
+INPUT, RESULT, SERVICES = "input", "result", "services.json"
+OWN_FILES = frozenset({_JOB, _OUTCOMES, _JOURNAL, INPUT, RESULT, SERVICES, LOCK})
 _SECONDS_BETWEEN_CHECKPOINTS = 1.0
 
 
@@ -52,6 +53,15 @@ class Checkpoint:
     is_finished: bool = False
 
 
+@dataclass(frozen=True)
+class Mark:
+    """How far outcomes were appended at some moment."""
+
+    num_rows: int
+    num_failed: int
+    num_bytes: int
+
+
 class Journal:
     """The outcomes of one job, in the folder `folder`. Use `open_journal`."""
 
@@ -70,21 +80,28 @@ class Journal:
             self.checkpoint(is_start=True)
 
     def append(self, outcomes: Iterable[Outcome], concurrency: int) -> None:
-        """Add the outcomes of the next rows. They are safe after the next checkpoint, a second later at most."""
+        """Add the outcomes of the next rows. They are safe after the next checkpoint."""
         for outcome in outcomes:
             self._outcomes.write(_encode(outcome))
             self.num_rows += 1
             self.num_failed += isinstance(outcome, Failure)
         self._concurrency = concurrency
-        if time.monotonic() >= self._next_checkpoint:
-            self.checkpoint()
 
-    def checkpoint(self, is_start: bool = False, is_finished: bool = False) -> None:
-        """Make all that was appended safe."""
+    @property
+    def is_checkpoint_due(self) -> bool:
+        """Whether a second has passed since the last checkpoint."""
+        return time.monotonic() >= self._next_checkpoint
+
+    def mark(self) -> Mark:
+        """How far outcomes are appended now."""
+        return Mark(self.num_rows, self.num_failed, self._outcomes.tell())
+
+    def checkpoint(self, mark: Mark | None = None, is_start: bool = False, is_finished: bool = False) -> None:
+        """Make safe what was appended, or what was until `mark` was taken."""
+        mark = mark or self.mark()
         sync(self._outcomes)
-        num_bytes = self._outcomes.tell()
         point = Checkpoint(
-            self.num_rows, self.num_failed, num_bytes, time.time(), self._concurrency, is_start, is_finished
+            mark.num_rows, mark.num_failed, mark.num_bytes, time.time(), self._concurrency, is_start, is_finished
         )
         self._journal.write(json.dumps(asdict(point)).encode() + b"\n")
         sync(self._journal)
@@ -149,7 +166,7 @@ def is_finished(folder: Path) -> bool:
 
 def discard(folder: Path) -> None:
     """Forget an unfinished run, if there is one in the folder, which must be locked."""
-    for name in (_JOURNAL, _OUTCOMES, _JOB):
+    for name in (_JOURNAL, _OUTCOMES, _JOB, SERVICES):
         (folder / name).unlink(missing_ok=True)
 
 
@@ -191,7 +208,7 @@ def remove(folder: Path) -> None:
 
 
 def _is_leftover(path: Path) -> bool:
-    return path.name.startswith(f".{_JOB}.") and path.name.endswith(".partial")
+    return path.name.startswith((f".{_JOB}.", f".{SERVICES}.")) and path.name.endswith(".partial")
 
 
 def _read_checkpoints(path: Path) -> list[Checkpoint]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sys
+from collections.abc import Sequence
 from contextlib import aclosing
 from pathlib import Path
 
@@ -21,7 +22,9 @@ from batch_client.job import Job
 from batch_client.journal import Journal
 from batch_client.options import Options
 from batch_client.outcomes import Prediction
-from batch_client.survey import Survey
+from batch_client.result_note import write_note
+from batch_client.service_identity import ServiceIdentity
+from batch_client.survey import Survey, sha256_of
 
 _PATIENCE_S = 15.0
 _PROBE = "This is a text."
@@ -49,8 +52,12 @@ def is_published(job: Job, result: Path) -> bool:
     return locations.exists(job.out) if locations.is_address(job.out) else job.path.exists()
 
 
-def publish(job: Job, result: Path) -> None:
-    """Put a result that is whole where the job wants it. Raises OutputError if it cannot be uploaded."""
+def publish(job: Job, result: Path, services: Sequence[ServiceIdentity]) -> None:
+    """Put a result that is whole where the job wants it, in a file with a note of the services if these are known.
+
+    Raises:
+        OutputError: it cannot be uploaded.
+    """
     if job.is_to_standard_output:
         with result.open("rb") as file:
             shutil.copyfileobj(file, sys.stdout.buffer, 2**20)
@@ -60,10 +67,12 @@ def publish(job: Job, result: Path) -> None:
         locations.upload(result, job.out)
         result.unlink()
     else:
+        if services:
+            write_note(job.path, sha256_of(result), services)
         replace_durably(result, job.path)
 
 
-def report(job: Job, reader: Reader, survey: Survey, journal: Journal) -> None:
+def report(job: Job, reader: Reader, survey: Survey, journal: Journal, services: Sequence[ServiceIdentity]) -> None:
     """Write the page of charts, once the result has its name: a report that fails costs no answers.
 
     Raises:
@@ -74,7 +83,7 @@ def report(job: Job, reader: Reader, survey: Survey, journal: Journal) -> None:
     from batch_client.report.page import write_report
 
     try:
-        write_report(job.report, reader, survey.text_column, job.report_by, journal)
+        write_report(job.report, reader, survey.text_column, job.report_by, journal, services)
     except OSError as error:
         advice = "" if job.is_to_standard_output else "; the same command only writes the report"
         raise OutputError(

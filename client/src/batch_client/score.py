@@ -9,31 +9,33 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 
 from rich.console import Console
 
 from batch_client import locations
+from batch_client.ask import ask
 from batch_client.async_client import AsyncClient
-from batch_client.checks import check_balance, check_columns, check_destinations, output_format
+from batch_client.checks import check_columns, check_destinations, output_format
 from batch_client.durable import locked
-from batch_client.errors import InputError, OutputError
+from batch_client.errors import OutputError, ServiceError
 from batch_client.formats.readers import open_reader
 from batch_client.formats.source import Reader
 from batch_client.job import Job
-from batch_client.journal import INPUT, RESULT, Journal, check_is_ours, discard, num_rows_done, open_journal, remove
-from batch_client.progress import Tick, progress_bar
+from batch_client.journal import INPUT, RESULT, check_is_ours, discard, num_rows_done, open_journal, remove
+from batch_client.options import Options
 from batch_client.protocols import protocol_for
 from batch_client.rescored import rescored
 from batch_client.result import is_published, publish, report, write_result
-from batch_client.survey import Survey, sha256_of, take_survey
+from batch_client.result_note import services_noted_for
+from batch_client.served import ServedBy, noted_services
+from batch_client.service_identity import ServiceIdentity
+from batch_client.survey import Survey, take_survey
 
-_PATIENCE_AT_THE_START_S = 15.0
-"""A wrong address should show at once, not after the patience that a service in the middle of a run deserves."""
+_DRY_RUN_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,10 @@ class Plan:
     output_format: str
     num_done: int
     description: str
+    services: Sequence[ServiceIdentity]
+    """What gave the answers that there are already."""
+    service: str
+    """What is at the address now, or why that is not known."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +63,14 @@ class Summary:
     elapsed_s: float
     description: str
     text_column: str
+    services: Sequence[ServiceIdentity]
+    """What gave the answers; none if that is not known."""
+    is_origin_known: bool = True
+    """Whether the services include those that gave the answers which the input held."""
 
 
 def plan(job: Job) -> Plan:
-    """Read the input and say what `score` would do. The service is not asked and nothing is written.
+    """Read the input and say what `score` would do. No text is sent and nothing is written.
 
     Raises:
         InputError, OutputError: `score` would refuse too.
@@ -69,7 +79,9 @@ def plan(job: Job) -> Plan:
     with tempfile.TemporaryDirectory() as folder:
         reader, survey, format = _prepare(job, Path(folder))
         is_new = job.start_over or job.is_to_standard_output
-        return Plan(survey, format, 0 if is_new else num_rows_done(job.folder), reader.description)
+        num_done = 0 if is_new else num_rows_done(job.folder)
+        services = (noted_services(job.folder) if num_done else []) or _services_before(job)
+        return Plan(survey, format, num_done, reader.description, services, asyncio.run(_service_now(job.options)))
 
 
 def score(job: Job, console: Console) -> Summary:
@@ -98,17 +110,20 @@ def _score(job: Job, folder: Path, console: Console) -> Summary:
         with open_journal(folder, job.identity(survey)) as journal:
             num_resumed = journal.num_rows
             num_retries = 0
+            before = _services_before(job)
+            is_origin_known = bool(before) or not job.retry_errors
+            served = ServedBy(folder, before, job.accept_model_change)
             result = folder / RESULT
             if not journal.is_finished or not (result.exists() or is_published(job, result)):
-                num_retries = _ask(job, reader, survey, journal, console)
+                num_retries = ask(job.options, reader, survey, journal, served, console)
                 write_result(job, reader, survey, journal, result, format)
                 journal.checkpoint(is_finished=True)
             if result.exists():
-                publish(job, result)
-            report(job, reader, survey, journal)
+                publish(job, result, served.services if is_origin_known else [])
+            report(job, reader, survey, journal, served.services)
             return Summary(
                 survey.num_rows, journal.num_failed, num_resumed, num_retries, time.monotonic() - started,
-                reader.description, survey.text_column,
+                reader.description, survey.text_column, served.services, is_origin_known,
             )  # fmt: skip
 
 
@@ -122,31 +137,21 @@ def _prepare(job: Job, folder: Path) -> tuple[Reader, Survey, str]:
     return reader, survey, format
 
 
-def _ask(job: Job, reader: Reader, survey: Survey, journal: Journal, console: Console) -> int:
-    """Get the outcomes that the journal lacks; returns how many attempts were repeated."""
+def _services_before(job: Job) -> list[ServiceIdentity]:
+    """What gave the answers that the input holds already, as far as that is noted beside it."""
+    if not job.retry_errors or locations.is_read_once(job.source):
+        return []
+    return services_noted_for(Path(job.source)) or []
 
-    async def ask() -> int:
-        async with AsyncClient(job.options, on_waiting=lambda what: console.print(what, markup=False)) as client:
-            if survey.num_sendable:
-                await client.check(_PATIENCE_AT_THE_START_S)
-            values = islice(reader.values(survey.text_column), journal.num_rows, None)
-            with progress_bar(console, survey.num_rows, journal.num_rows) as bar:
-                async with aclosing(client.classify_batches(values)) as batches:
-                    async for outcomes in batches:
-                        journal.append(outcomes, client.concurrency)
-                        bar.show(Tick(journal.num_rows, journal.num_failed, client.concurrency))
-            return client.num_retries
 
-    num_retries = 0
+async def _service_now(options: Options) -> str:
+    limited = replace(options, timeout_s=min(options.timeout_s, _DRY_RUN_TIMEOUT_S))
     try:
-        if journal.num_rows < survey.num_rows:
-            num_retries = asyncio.run(ask())
-    finally:
-        journal.checkpoint()
-    if sha256_of(reader.path) != survey.sha256:
-        raise InputError(f"{reader.name} was changed while it was scored; pass --start-over to score it anew")
-    check_balance(survey.num_rows, journal.num_rows, "answers")
-    return num_retries
+        async with AsyncClient(limited) as client:
+            found = await client.identity(is_patient=False)
+    except ServiceError as error:
+        return f"not known ({error})"
+    return str(found) if found else "not known, as it does not say"
 
 
 def _open_source(job: Job, folder: Path) -> Reader:

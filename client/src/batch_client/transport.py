@@ -26,6 +26,7 @@ from batch_client.outcomes import Outcome, Prediction
 from batch_client.protocols import protocol_for
 from batch_client.refusals import reason_in
 from batch_client.retry_after import retry_after_seconds
+from batch_client.service_identity import ServiceIdentity
 from batch_client.service_stats import ServiceStats
 
 _REFUSAL_STATUSES = frozenset({400, 413, 422})
@@ -77,6 +78,10 @@ class Transport:
     async def stats(self) -> ServiceStats:
         """The service's counters. Raises InputError if the protocol has none."""
         return await self._protocol.stats()
+
+    async def identity(self) -> ServiceIdentity | None:
+        """What the service says that it is; None if it does not say."""
+        return await self._protocol.identity()
 
     async def probe(self) -> None:
         """See whether the service is there, and answers as the protocol says."""

@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 from batch_client.errors import FaultError, Problem
 from batch_client.options import Options
 from batch_client.outcomes import Outcome, Prediction
+from batch_client.service_identity import ServiceIdentity
 from batch_client.service_stats import ServiceStats
 
 AnswerT = TypeVar("AnswerT")
@@ -54,6 +55,10 @@ class ServiceProtocol(Protocol):
 
     async def probe(self) -> None:
         """Ask for the least that shows whether this kind of server answers. Raises ServiceError if it does not."""
+        ...
+
+    async def identity(self) -> ServiceIdentity | None:
+        """What the server says that it is, as far as that changes its answers. None if it does not say."""
         ...
 
     async def stats(self) -> ServiceStats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 from batch_client.outcomes import Prediction
 from batch_client.protocols.base import LabelScore, as_json, check_count, parsed, prediction_of
 from batch_client.protocols.other_server import OtherServer
+from batch_client.service_identity import ServiceIdentity, identity_from
 
 
 class _Answer(TypedDict):
@@ -26,6 +27,12 @@ class Infinity(OtherServer):
     name: ClassVar[str] = "infinity"
     path: ClassVar[str] = "/classify"
     title: ClassVar[str] = "Infinity"
+
+    identity_path: ClassVar[str | None] = "/models"
+
+    def identify(self, document: Any) -> ServiceIdentity | None:
+        """The model that it lists first: the one that is asked."""
+        return identity_from(model=document["data"][0]["id"])
 
     def request(self, texts: Sequence[str]) -> bytes:
         """A batch for the model that it was started with."""

@@ -13,10 +13,14 @@ from batch_client.options import Options
 from batch_client.outcomes import Failure, Outcome, Prediction
 from batch_client.protocols.base import Ask, Probability, as_json, check_count, parsed
 from batch_client.refusals import parse_refusal
+from batch_client.service_identity import ServiceIdentity, identity_from
 from batch_client.service_stats import ServiceStats
 
 _REPORTS_FIELD = "on_invalid_text"
 """Asks for an error in the result of a bad text; a service that does not know the field refuses it by this name."""
+
+_IDENTIFYING = ("revision", "precision", "window_stride", "labels")
+"""Besides the model, what changes answers. Not the device or the kind of pass: these agree to four decimals."""
 
 
 class _Error(BaseModel):
@@ -101,6 +105,11 @@ class Native:
             if not _is_json(body):
                 raise
             raise UnexpectedAnswerError(f"{fault}; is this a batch-processor address?") from fault
+
+    async def identity(self) -> ServiceIdentity | None:
+        """What `/batch-stats` says; older services do not name all of it."""
+        stats = await self.stats()
+        return identity_from(model=stats.model, **{name: getattr(stats, name, None) for name in _IDENTIFYING})
 
     async def stats(self) -> ServiceStats:
         """The answer of `/batch-stats`."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from batch_client.errors import FaultError, InputError, Problem
+from batch_client.errors import AccessError, FaultError, InputError, Problem, RequestRefusedError, UnexpectedAnswerError
 from batch_client.options import Options
 from batch_client.outcomes import Failure, Outcome, Prediction
 from batch_client.protocols.base import Ask
 from batch_client.refusals import parse_refusal
+from batch_client.service_identity import ServiceIdentity
 from batch_client.service_stats import ServiceStats
 
 _DEFAULT_MAX_LENGTH = 512
@@ -22,6 +24,7 @@ class OtherServer(ABC):
 
     Attributes:
         title: the server's name in messages.
+        identity_path: where the server says which model it has.
         takes_max_length: whether a request says how many tokens of a text count.
     """
 
@@ -29,6 +32,7 @@ class OtherServer(ABC):
     path: ClassVar[str]
     title: ClassVar[str]
     max_texts: ClassVar[int] = 100
+    identity_path: ClassVar[str | None] = None
     takes_max_length: ClassVar[bool] = False
 
     def __init__(self, options: Options, ask: Ask) -> None:
@@ -65,6 +69,22 @@ class OtherServer(ABC):
     async def probe(self) -> None:
         """A short text, as there is nothing else that only this kind of server answers."""
         await self.classify([_PROBE])
+
+    async def identity(self) -> ServiceIdentity | None:
+        """What `identity_path` says, if the server knows that path."""
+        if self.identity_path is None:
+            return None
+        try:
+            document = json.loads(await self._ask("GET", self.identity_path, None))
+            return self.identify(document)
+        except (RequestRefusedError, UnexpectedAnswerError, AccessError):
+            return None
+        except (LookupError, TypeError, ValueError, AttributeError):  # JSON of another shape
+            return None
+
+    def identify(self, document: Any) -> ServiceIdentity | None:
+        """The identity in the JSON of `identity_path`; what it raises for another shape is caught."""
+        return None
 
     async def stats(self) -> ServiceStats:
         """Raise InputError: there are none."""

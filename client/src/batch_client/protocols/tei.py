@@ -8,13 +8,14 @@ texts), and with 422 what it cannot tokenize.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import TypeAdapter
 
 from batch_client.outcomes import Prediction
 from batch_client.protocols.base import LabelScore, as_json, check_count, parsed, prediction_of
 from batch_client.protocols.other_server import OtherServer
+from batch_client.service_identity import ServiceIdentity, identity_from
 
 _ANSWER = TypeAdapter(list[list[LabelScore]])
 
@@ -27,6 +28,14 @@ class TextEmbeddingsInference(OtherServer):
     title: ClassVar[str] = "text-embeddings-inference"
     max_texts: ClassVar[int] = 32
     """Its `--max-client-batch-size` unless set."""
+
+    identity_path: ClassVar[str | None] = "/info"
+
+    def identify(self, document: Any) -> ServiceIdentity | None:
+        """Its model, the commit of that on the hub, and the type of its numbers."""
+        return identity_from(
+            model=document["model_id"], revision=document.get("model_sha"), precision=document.get("model_dtype")
+        )
 
     def request(self, texts: Sequence[str]) -> bytes:
         """A batch; texts beyond the model's length are cut, as everywhere here, instead of refused."""

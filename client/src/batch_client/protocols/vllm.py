@@ -7,7 +7,7 @@ answers have carried `data[].{index, label, probs, num_classes}` from 0.7 to 0.2
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict
@@ -17,6 +17,7 @@ from batch_client.options import Options
 from batch_client.outcomes import Prediction
 from batch_client.protocols.base import Probability, as_json, check_count, parsed
 from batch_client.protocols.other_server import OtherServer
+from batch_client.service_identity import ServiceIdentity, identity_from
 
 
 class _Class(TypedDict):
@@ -46,6 +47,12 @@ class Vllm(OtherServer):
         super().check(options)
         if options.all_scores:
             raise InputError("--all-scores is not for vLLM, which names the best label only; leave it out")
+
+    identity_path: ClassVar[str | None] = "/v1/models"
+
+    def identify(self, document: Any) -> ServiceIdentity | None:
+        """The model that it lists first: the one that is asked."""
+        return identity_from(model=document["data"][0]["id"], root=document["data"][0].get("root"))
 
     def request(self, texts: Sequence[str]) -> bytes:
         """A batch, cut to `max_length` tokens; more than its model takes would be refused."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -14,14 +15,27 @@ from batch_client.report import charts
 from batch_client.report.groups import Groups
 from batch_client.report.tally import NUM_BINS, Tally
 from batch_client.report.throughput import Throughput, measure_throughput
+from batch_client.service_identity import ServiceIdentity
 
 
-def write_report(path: Path, reader: Reader, text_column: str, group_column: str | None, journal: Journal) -> None:
+def write_report(
+    path: Path,
+    reader: Reader,
+    text_column: str,
+    group_column: str | None,
+    journal: Journal,
+    services: Sequence[ServiceIdentity] = (),
+) -> None:
     """Write one self-contained page about all rows, whole or not at all. `group_column` adds a chart by its values."""
     tally = Tally(Groups(group_column) if group_column else None)
     for row, outcome in zip(reader.rows(), journal.outcomes(), strict=True):
         tally.add(row.get(text_column), outcome, row.get(group_column) if group_column else None)
-    page = render(tally, measure_throughput(journal.checkpoints()), _shown_name(reader.name))
+    page = render(
+        tally,
+        measure_throughput(journal.checkpoints()),
+        _shown_name(reader.name),
+        [str(service) for service in services],
+    )
     write_atomically(path, page.encode())
 
 
@@ -38,8 +52,8 @@ def _group_notes(tally: Tally) -> list[str]:
     return tally.groups.notes() + failed
 
 
-def render(tally: Tally, throughput: Throughput, name: str) -> str:
-    """The page as HTML; `name` is the input's."""
+def render(tally: Tally, throughput: Throughput, name: str, services: Sequence[str] = ()) -> str:
+    """The page as HTML; `name` is the input's, `services` are what gave the answers."""
     environment = Environment(
         loader=PackageLoader("batch_client.report", ""),
         autoescape=True,
@@ -55,6 +69,7 @@ def render(tally: Tally, throughput: Throughput, name: str) -> str:
     is_dates = bool(tally.groups and tally.groups.is_dates)
     return environment.get_template("page.html.j2").render(
         name=name,
+        services=services,
         tally=tally,
         throughput=throughput,
         charts=charts,
