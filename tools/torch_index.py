@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 TIMEOUT_S = 3.0
-"""For the whole look, names and redirects included. A network without a way to the index must not hold up the set-up."""
+"""For all of it, looking up the name included: a network without a way to the index must not hold up the set-up."""
 
 
 def is_for_cpu_build() -> bool:
@@ -37,7 +37,7 @@ def is_reachable(index: str, timeout_s: float = TIMEOUT_S) -> bool:
 def _has_torch(index: str, timeout_s: float) -> bool:
     try:
         with urllib.request.urlopen(f"{index.rstrip('/')}/torch/", timeout=timeout_s) as answer:
-            return answer.status == 200
+            return bool(answer.status == 200)
     except (OSError, ValueError):
         return False
 
