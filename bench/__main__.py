@@ -25,7 +25,7 @@ from pathlib import Path
 from bench.checkpoints import CACHE, MODELS
 from bench.machine import describe_machine
 from bench.record import Record
-from bench.report import RESULTS, summary, write_report
+from bench.report import summary, tables, write_run
 from bench.session import ARMS_BEFORE, Options, Session, known_arms, tell
 from bench.workloads import WORKLOADS
 from rehearsal.texts import default_texts, describe_texts, read_labelled
@@ -51,10 +51,10 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--share", type=float, default=1, help="texts in a run, over the usual number (default 1)")
     parser.add_argument("--scale-texts", type=int, default=100_000, help="texts of the engine's long run; 0 for none")
     parser.add_argument("--texts", type=Path, default=default_texts(), help="lines of label (0, 1, 2), tab, text")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="the report; its plots go beside it")
+    parser.add_argument("--out", type=Path, default=CACHE / "run.json", help="where the run's figures are kept")
     parser.add_argument("--resume", action="store_true", help="add to what the last run measured, as after a stop")
     parser.add_argument("--again", action="store_true", help="with --resume: forget what it measured of the same first")
-    parser.add_argument("--quick", action="store_true", help="an eighth of the texts, one round, no report")
+    parser.add_argument("--quick", action="store_true", help="an eighth of the texts, one round, nothing kept")
     args = parser.parse_args(arguments)
     if not args.arms:
         args.arms = [arm for arm in arms if args.before or arm not in ARMS_BEFORE]
@@ -101,9 +101,11 @@ def main() -> int:
         Session(options, record).run()
     finally:
         if record.samples and not args.quick:
-            write_report(record, args.out)
+            write_run(record, args.out)
             tell(f"wrote {args.out}")
-    print(json.dumps(summary(record)))
+    result = summary(record)
+    tell("\n".join(tables(result)))
+    print(json.dumps(result))
     return 1 if record.failures else 0
 
 

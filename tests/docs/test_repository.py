@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from bench.report import PAGE, page_with_tables, read_runs
 from rehearsal.dev_server import ROOT
 from rehearsal.texts import OWN_LONG_TEXTS, OWN_SHORT_TEXTS, SENTIMENTS, read_labelled, varied_texts
 
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("texts/*.md"), *ROOT.glob("models/*/*.md")])
+PAGES = sorted(page for folder in ("", "docs/", "bench/", "texts/", "models/*/") for page in ROOT.glob(f"{folder}*.md"))
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)", re.DOTALL)
 
 
@@ -55,6 +56,11 @@ def test_links_inside_the_repository_lead_somewhere(page: Path) -> None:
     targets = [target for target in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in target]
     missing = [target for target in targets if not _exists(page, target)]
     assert not missing, f"{page.name} links to {missing}"
+
+
+def test_the_tables_of_the_results_are_those_of_the_runs() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert page_with_tables(page, read_runs()) == page, "run `python -m bench.report`"
 
 
 def _exists(page: Path, target: str) -> bool:
