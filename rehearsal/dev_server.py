@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rehearsal.ports import free_port
+from rehearsal.warm_start import Process, start_program
 
 ROOT = Path(__file__).resolve().parent.parent
 START_TIMEOUT_S = 180
@@ -28,7 +29,7 @@ class Server:
     """A running service: its address, process and log."""
 
     url: str
-    process: subprocess.Popen[bytes]
+    process: Process
     log: Path
 
 
@@ -55,7 +56,6 @@ def running_server(
     """
     port = free_port()
     environment = {
-        **os.environ,
         "CHUTES_EXECUTION_CONTEXT": "REMOTE",
         "BATCH_PROCESSOR_MODEL": "bundled",
         # Tests ask for the same texts again to see them computed again.
@@ -64,20 +64,26 @@ def running_server(
         "PYTHONPATH": str(ROOT),
         **environment,
     }
-    with log.open("wb") as file:
-        stdout = file if output is None else output
-        process = subprocess.Popen(
-            service_command(port, chute), cwd=code, env=environment, stdout=stdout, stderr=subprocess.STDOUT
-        )
-        try:
-            wait_until_answered(f"http://127.0.0.1:{port}/batch-stats", process, log)
-            yield Server(f"http://127.0.0.1:{port}", process, log)
-        finally:
-            process.kill()
-            process.wait()
+    process = _start(service_command(port, chute), code, environment, log, output)
+    try:
+        wait_until_answered(f"http://127.0.0.1:{port}/batch-stats", process, log)
+        yield Server(f"http://127.0.0.1:{port}", process, log)
+    finally:
+        process.kill()
+        process.wait()
 
 
-def wait_until_answered(url: str, process: subprocess.Popen[bytes], log: Path | None = None) -> None:
+def _start(command: list[str], folder: Path, environment: dict[str, str], log: Path, output: int | None) -> Process:
+    if output is None:
+        _, _, module, *arguments = command
+        return start_program(module, arguments, folder, environment, log)
+    log.touch()
+    return subprocess.Popen(
+        command, cwd=folder, env={**os.environ, **environment}, stdout=output, stderr=subprocess.STDOUT
+    )
+
+
+def wait_until_answered(url: str, process: Process, log: Path | None = None) -> None:
     """Return once a GET of `url` is answered, whatever its status.
 
     Raises:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +15,7 @@ from rehearsal.alive import AliveProbe
 from rehearsal.dev_server import ROOT
 from rehearsal.ports import free_port
 from rehearsal.session import Session
+from rehearsal.warm_start import Process, start_program
 
 START_TIMEOUT_S = 180
 
@@ -31,7 +29,7 @@ class Instance:
     """
 
     url: str
-    process: subprocess.Popen[bytes]
+    process: Process
     session: Session
     cords: list[dict[str, Any]]
     alive: AliveProbe
@@ -49,21 +47,18 @@ def running_instance(
     """Start the chute `reference` of the folder `code` in production mode; logs and such go to `folder`."""
     session, port, logging_port = Session.create(), free_port(), free_port()
     cords_file, log = folder / "cords.json", folder / "log"
-    command = [sys.executable, "-m", "rehearsal.instance", reference]
-    command += ["--port", str(port), "--logging-port", str(logging_port), "--cords-file", str(cords_file)]
+    arguments = ["--port", str(port), "--logging-port", str(logging_port), "--cords-file", str(cords_file)]
     environment = {
-        **os.environ,
         "PYTHONPATH": str(ROOT),
         "REHEARSAL_SESSION": session.to_json(),
         "BATCH_PROCESSOR_MODEL": "bundled",
         # Tests repeat their texts to make work.
         "BATCH_PROCESSOR_ANSWER_CACHE_MIB": "0",
         "TOKENIZERS_PARALLELISM": "false",
-        "PYTHONDONTWRITEBYTECODE": "1",
         **environment,
     }
-    with log.open("wb") as output, AliveProbe(logging_port) as alive:
-        process = subprocess.Popen(command, cwd=code, env=environment, stdout=output, stderr=subprocess.STDOUT)
+    with AliveProbe(logging_port) as alive:
+        process = start_program("rehearsal.instance", [reference, *arguments], code, environment, log)
         try:
             wait_for_port(process, port, log)
             cords = json.loads(cords_file.read_text(encoding="utf-8"))
@@ -73,7 +68,7 @@ def running_instance(
             process.wait()
 
 
-def wait_for_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def wait_for_port(process: Process, port: int, log: Path) -> None:
     """Return once the process listens.
 
     Raises:
