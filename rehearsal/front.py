@@ -9,9 +9,7 @@ there is none. Stop it with Ctrl-C.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import tempfile
-import threading
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -23,9 +21,12 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from rehearsal.gateway import Gateway, Refused, UserAnswer
-from rehearsal.ports import free_port
-from rehearsal.running import Instance, running_instance
+from rehearsal.answers import Refused, UserAnswer
+from rehearsal.demand import Demand
+from rehearsal.gateway import Gateway
+from rehearsal.running import running_instance
+from rehearsal.serving import serving
+from rehearsal.targets import ServedInstance
 
 
 def gateway_app(gateway: Gateway) -> Starlette:
@@ -40,20 +41,18 @@ def gateway_app(gateway: Gateway) -> Starlette:
         stack = AsyncExitStack()
         body = await request.body()
         try:
-            opened = gateway.opened(request.method, request.url.path, body, dict(request.query_params))
+            query, trace = dict(request.query_params), request.headers.get("X-Chutes-Trace", "").lower() == "true"
+            opened = gateway.opened(request.method, request.url.path, body, query, trace)
             given = await stack.enter_async_context(opened)
             if isinstance(given, UserAnswer):
                 await stack.aclose()
                 return _response(given)
-            # The server, too, sends no status before the first chunk is there.
-            first = await anext(given.chunks, "")
         except Refused as refusal:
             await stack.aclose()
             return _response(refusal.answer)
 
         async def chunks() -> AsyncIterator[str]:
             async with stack:
-                yield first
                 async for chunk in given.chunks:
                     yield chunk
 
@@ -64,7 +63,7 @@ def gateway_app(gateway: Gateway) -> Starlette:
 
 
 def _response(answer: UserAnswer) -> Response:
-    return Response(answer.content, answer.status, _headers(), answer.media_type)
+    return Response(answer.content, answer.status, _headers() | answer.headers, answer.media_type)
 
 
 def _headers() -> dict[str, str]:
@@ -75,29 +74,19 @@ def _headers() -> dict[str, str]:
 @contextmanager
 def running_front(gateway: Gateway) -> Iterator[str]:
     """Serve the gateway, which must not be open, on a thread; yields its URL. A test may look at it meanwhile."""
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(gateway_app(gateway), "127.0.0.1", port, log_level="error"))
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive(), "the front did not start"
-        thread.join(0.02)
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join()
-
-
-@contextmanager
-def cold_chute(instance: Instance, cold_for_s: float) -> Iterator[str]:
-    """The URL of a chute that has no instance until `cold_for_s` seconds after the first call."""
-    with running_front(Gateway(instance, cold_for_s=cold_for_s)) as url:
+    with serving(gateway_app(gateway)) as url:
         yield url
 
 
 @contextmanager
-def serving_gateway(instance: Instance) -> Iterator[str]:
+def cold_chute(instance: ServedInstance, cold_for_s: float) -> Iterator[str]:
+    """The URL of a chute that has no instance until `cold_for_s` seconds after the first call."""
+    with running_front(Gateway(instance, demand=Demand(cold_for_s))) as url:
+        yield url
+
+
+@contextmanager
+def serving_gateway(instance: ServedInstance) -> Iterator[str]:
     """The URL of a gateway to the instance, against which nothing may count."""
     gateway = Gateway(instance)
     with running_front(gateway) as url:
@@ -111,7 +100,7 @@ def main() -> None:
     parser.add_argument("--cold-for", type=float, default=0.0, help="seconds without an instance, from the first call")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, running_instance(Path(folder)) as instance:
-        gateway = Gateway(instance, cold_for_s=args.cold_for)
+        gateway = Gateway(instance, demand=Demand(args.cold_for))
         print(f"Ready at http://127.0.0.1:{args.port}, cold for {args.cold_for:g} s from the first call.", flush=True)
         uvicorn.run(gateway_app(gateway), host="127.0.0.1", port=args.port, log_level="warning")
 

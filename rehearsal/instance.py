@@ -159,7 +159,7 @@ def server_config(chute: Chute, port: int) -> Config:
 
 
 async def run_instance(reference: str, port: int, logging_port: int, cords_file: Path, session: Session) -> None:
-    """Serve until killed; the cords' description is written just before the port opens."""
+    """Serve until killed; what the platform knows of the chute is written just before the port opens."""
     start_log_server(logging_port)
     replace_closed_source(session)
     _, chute = _shared.load_chute(reference, config_path=None, debug=False)
@@ -169,7 +169,8 @@ async def run_instance(reference: str, port: int, logging_port: int, cords_file:
     add_middleware(chute)
     init_user_code_executor(chute.concurrency)
     start_all_threads()
-    cords_file.write_text(json.dumps(deployed_cords(chute)), encoding="utf-8")
+    known = {"concurrency": chute.concurrency, "cords": deployed_cords(chute)}
+    cords_file.write_text(json.dumps(known), encoding="utf-8")
     await serve(chute, server_config(chute, port), shutdown_trigger=asyncio.Event().wait)
 
 

@@ -25,6 +25,7 @@ class Instance:
     """A running instance, and what the platform knows about it.
 
     Attributes:
+        concurrency: requests at a time, as it was deployed.
         alive: has asked it whether it is alive since before it was up.
     """
 
@@ -32,6 +33,7 @@ class Instance:
     process: Process
     session: Session
     cords: list[dict[str, Any]]
+    concurrency: int
     alive: AliveProbe
 
     def num_threads(self) -> int:
@@ -61,8 +63,8 @@ def running_instance(
         process = start_program("rehearsal.instance", [reference, *arguments], code, environment, log)
         try:
             wait_for_port(process, port, log)
-            cords = json.loads(cords_file.read_text(encoding="utf-8"))
-            yield Instance(f"http://127.0.0.1:{port}", process, session, cords, alive)
+            known = json.loads(cords_file.read_text(encoding="utf-8"))
+            yield Instance(f"http://127.0.0.1:{port}", process, session, known["cords"], known["concurrency"], alive)
         finally:
             process.kill()
             process.wait()

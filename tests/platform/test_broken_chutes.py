@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.gateway import Gateway, UserAnswer
+from rehearsal.answers import UserAnswer
+from rehearsal.gateway import Gateway
 from rehearsal.running import Instance, running_instance
 from tests.platform.test_load import is_idle, until
 
@@ -32,18 +33,6 @@ def test_a_pydantic_model_as_answer_is_caught(tmp_path: Path) -> None:
         answers, faults = answers_and_faults(instance, [{"a": 1}])
     assert [answer.status for answer in answers] == [500]
     assert "HTTP_500" in faults[0]
-
-
-def test_seven_of_them_in_a_row_disable_the_instance(tmp_path: Path) -> None:
-    async def ask(instance: Instance) -> tuple[list[int], bool]:
-        async with Gateway(instance) as gateway:
-            answers = [await gateway.post("/answer", {"a": 1}) for _ in range(8)]
-            return [answer.status for answer in answers], gateway.health.is_available
-
-    with running_instance(tmp_path, "pydantic_answer:chute", BROKEN_CHUTES) as instance:
-        statuses, is_available = asyncio.run(ask(instance))
-    assert statuses == [500] * 7 + [503]
-    assert not is_available
 
 
 def test_json_for_a_caller_who_asks_for_a_stream_is_caught(tmp_path: Path) -> None:

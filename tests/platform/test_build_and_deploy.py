@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
+from rehearsal.account import Account
+from rehearsal.api_server import running_fake_api
+from rehearsal.deployed_instance import instance_of
 from rehearsal.deployment import Deployer
-from rehearsal.fake_api import Account, FakeApi, UploadedImage, running_fake_api
-from rehearsal.image_layout import lay_out_image
-from rehearsal.instance_user import command_prefix, give, need_another_user, write_as_user
-from rehearsal.ports import free_port
-from rehearsal.running import wait_for_port
+from rehearsal.fake_api import FakeApi
+from rehearsal.forge import UploadedImage, no_fault
+from rehearsal.instance_user import need_another_user
 
 
 @dataclass(frozen=True)
@@ -51,45 +48,6 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         yield Deployment(api, deployer, next(iter(api.images.values())), api.deployments[0], built + deployed)
 
 
-@contextmanager
-def instance_of(
-    image: UploadedImage, chute: dict[str, Any], folder: Path, without: str = "-", **environment: str
-) -> Iterator[httpx.Client]:
-    """Start an instance as the platform would, but in dev mode; `without` is the start of directives to leave out.
-
-    Raises:
-        PermissionError: the instance's user may not write the chute's file.
-        AssertionError: with its log, if it does not start.
-    """
-    dockerfile = "\n".join(line for line in image.dockerfile.splitlines() if not line.startswith(without))
-    laid_out = lay_out_image(dockerfile, image.build_context, folder)
-    # The SDK writes the deployed file, last of all and over whatever the image has.
-    write_as_user(laid_out.app / chute["filename"], chute["code"])
-    port, log = free_port(), folder / "log"
-    command = [*command_prefix(), str(laid_out.python), "-m", "chutes.cli", "run", chute["ref_str"], "--dev"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--logging-port", str(free_port())]
-    # As the platform starts it: the image's variables, its own over them, and none of the deployer's.
-    environment = {
-        "PATH": os.environ["PATH"],
-        **laid_out.environment,
-        "CHUTES_EXECUTION_CONTEXT": "REMOTE",
-        "HF_HOME": str(give(folder / "cache")),
-        "HOME": str(give(folder / "home")),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        **environment,
-    }
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=laid_out.app, env=environment, stdout=output, stderr=subprocess.STDOUT)
-        try:
-            wait_for_port(process, port, log)
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
-                yield client
-        finally:
-            process.kill()
-            process.wait()
-            assert not list(laid_out.app.rglob("*.pyc"))
-
-
 def test_the_deployed_instance_serves(deployment: Deployment, tmp_path: Path) -> None:
     # No bytecode anywhere: the platform deletes it from the image, and everything is compiled anew at each start.
     with instance_of(
@@ -120,7 +78,6 @@ def test_its_address_is_read_from_the_api(deployment: Deployment) -> None:
 
 UNSUPPORTED = "TEE private deployments are limited at this time due to infrastructure capacity limitations."
 TEE_REQUIRED = "Only TEE chutes are supported as of 2026-05-12, please set tee=True"
-NO_GPU = "No supported GPUs based on node selector!"
 
 
 @pytest.mark.parametrize(
@@ -129,7 +86,6 @@ NO_GPU = "No supported GPUs based on node selector!"
         ({"BATCH_PROCESSOR_TEE": "false"}, TEE_REQUIRED),
         ({"BATCH_PROCESSOR_GPU_COUNT": "2"}, UNSUPPORTED),
         ({"BATCH_PROCESSOR_GPU": "h200"}, UNSUPPORTED),
-        ({"BATCH_PROCESSOR_MAX_HOURLY_PRICE": "1.50"}, NO_GPU),
     ],
     ids=lambda value: "-".join(value.values()) if isinstance(value, dict) else "",
 )
@@ -138,6 +94,47 @@ def test_settings_that_the_server_refuses(deployment: Deployment, settings: dict
     printed = deployment.deployer.chutes("deploy", "batch_processor:chute", "--accept-fee", **settings)
     assert sentence in printed
     assert len(deployment.api.deployments) == 1
+
+
+def test_a_price_cap_below_the_price_ends_the_sdk_with_a_traceback(deployment: Deployment) -> None:
+    # `make preflight` and `make deploy` say so before: here is what the bare command does.
+    cap = {"BATCH_PROCESSOR_MAX_HOURLY_PRICE": "1.50"}
+    deployment.deployer.chutes("build", "batch_processor:chute", **cap)
+    code, printed = deployment.deployer.run("chutes.cli", "deploy", "batch_processor:chute", "--accept-fee", **cap)
+    assert code == 1
+    assert "ContentTypeError" in printed
+    assert "No supported GPUs" not in printed
+    assert len(deployment.api.deployments) == 1
+
+
+def test_capital_letters_in_the_gpu_are_as_good_as_small_ones(deployment: Deployment) -> None:
+    deployment.deployer.chutes("build", "batch_processor:chute", BATCH_PROCESSOR_GPU="Pro_6000")
+    printed = deployment.deployer.chutes("deploy", "batch_processor:chute", BATCH_PROCESSOR_GPU="PRO_6000")
+    assert "Successfully deployed" in printed
+    assert deployment.api.deployments.pop()["node_selector"]["include"] == ["pro_6000"]
+
+
+def test_a_failed_build_is_in_the_way_of_the_next_until_it_is_deleted(deployment: Deployment) -> None:
+    other, deployer = {"BATCH_PROCESSOR_CONCURRENCY": "17"}, deployment.deployer
+    deployment.api.forge.fault = lambda _: "pip could not reach pypi.org"
+    before = set(deployment.api.images)
+    try:
+        # Whatever its log says, the SDK's exit code is 0.
+        printed = deployer.chutes("build", "batch_processor:chute", "--wait", **other)
+    finally:
+        deployment.api.forge.fault = no_fault
+    assert "ERROR: pip could not reach pypi.org" in printed
+    (failed,) = set(deployment.api.images) - before
+    deployment.api.forge.fault = lambda image: "it failed" if image.image_id == failed else None
+    code, printed = deployer.run("chutes.cli", "build", "batch_processor:chute", **other)
+    assert (code, "already exists!" in printed) == (1, True)
+    code, printed = deployer.run("chutes.cli", "deploy", "batch_processor:chute", "--accept-fee", **other)
+    assert (code, "not available to be used (yet)!" in printed) == (1, True)
+    assert '"status": "error: it failed"' in deployer.chutes("images", "get", failed)
+    deployment.api.forge.fault = no_fault
+    deployer.chutes("images", "delete", failed)
+    deployer.chutes("build", "batch_processor:chute", **other)
+    assert failed in deployment.api.images
 
 
 @pytest.mark.parametrize(

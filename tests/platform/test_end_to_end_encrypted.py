@@ -6,8 +6,9 @@ import json
 
 import pytest
 
+from rehearsal.answers import Refused
 from rehearsal.end_to_end import call_end_to_end
-from rehearsal.gateway import Gateway, Refused, through_gateway
+from rehearsal.gateway import Gateway, through_gateway
 from rehearsal.running import Instance
 
 TEXTS = ["I love this!", "What a waste of money."]

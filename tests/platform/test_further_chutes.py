@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from rehearsal.account import Account
+from rehearsal.answers import UserAnswer
+from rehearsal.api_server import running_fake_api
 from rehearsal.chutes import CHUTES
+from rehearsal.deployed_instance import instance_of
 from rehearsal.deployment import Deployer
 from rehearsal.end_to_end import call_end_to_end
-from rehearsal.fake_api import Account, running_fake_api
-from rehearsal.gateway import Gateway, UserAnswer, through_gateway
+from rehearsal.gateway import Gateway, through_gateway
 from rehearsal.running import running_instance
-from tests.platform.test_build_and_deploy import instance_of
 from tests.platform.test_load import until
 
 

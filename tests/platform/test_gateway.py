@@ -8,63 +8,14 @@ import time
 
 import httpx
 
+from rehearsal.answers import UserAnswer
+from rehearsal.demand import Demand
 from rehearsal.front import cold_chute, running_front
-from rehearsal.gateway import MAX_BODY_BYTES, Gateway, UserAnswer, through_gateway
-from rehearsal.health import InstanceHealth
+from rehearsal.gateway import MAX_BODY_BYTES, Gateway, through_gateway
 from rehearsal.running import Instance
 
 REQUEST = {"texts": ["I love this!"]}
 BODY = json.dumps(REQUEST).encode()
-
-
-class Clock:
-    """Seconds that pass when told to."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def failing(health: InstanceHealth, times: int) -> None:
-    for _ in range(times):
-        health.failed(500)
-
-
-def test_seven_failures_in_a_row_disable_an_instance_for_90_seconds() -> None:
-    clock = Clock()
-    health = InstanceHealth(clock)
-    failing(health, 6)
-    health.succeeded()
-    failing(health, 6)
-    assert health.is_available
-    failing(health, 1)
-    assert not health.is_available
-    clock.now += 89
-    assert not health.is_available
-    clock.now += 1
-    assert health.is_available
-
-
-def test_the_third_time_within_an_hour_deletes_it() -> None:
-    clock = Clock()
-    health = InstanceHealth(clock)
-    failing(health, 7)
-    clock.now += 90
-    failing(health, 1)
-    clock.now += 90
-    assert not health.is_available
-    clock.now += 90
-    assert health.is_available
-    failing(health, 1)
-    assert health.is_deleted
-
-
-def test_a_426_deletes_it_at_once() -> None:
-    health = InstanceHealth()
-    health.failed(426)
-    assert health.is_deleted
 
 
 def test_a_stream_asked_for_in_the_body_is_refused_by_the_cord_before_anything_counts(instance: Instance) -> None:
@@ -97,14 +48,16 @@ def test_a_stream_asked_for_in_the_query_counts_against_the_instance(instance: I
 def test_a_body_of_more_than_128_mib_reaches_nobody(instance: Instance) -> None:
     async def scenario(gateway: Gateway) -> None:
         body = b'{"texts": ["' + b"a" * MAX_BODY_BYTES + b'"]}'
-        assert (await gateway.call("POST", "/process-batch", body)).status == 413
+        answer = await gateway.call("POST", "/process-batch", body)
+        assert (answer.status, answer.json()["detail"]) == (413, "Request body is too large.")
+        assert answer.headers == {"Connection": "close"}
 
     through_gateway(instance, scenario)
 
 
 def test_a_cold_chute_answers_503_until_its_instance_has_started(instance: Instance) -> None:
     async def scenario() -> tuple[UserAnswer, UserAnswer]:
-        async with Gateway(instance, cold_for_s=0.5) as gateway:
+        async with Gateway(instance, demand=Demand(cold_for_s=0.5)) as gateway:
             cold = hot = await gateway.post("/process-batch", REQUEST)
             while hot.status == 503:
                 await asyncio.sleep(0.05)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from rehearsal.answers import Refused
 from rehearsal.end_to_end import HEADERS
-from rehearsal.gateway import Gateway, Refused, through_gateway
+from rehearsal.gateway import Gateway, through_gateway
 from rehearsal.running import Instance
 from tests.front.test_body import bomb
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.gateway import Gateway, UserAnswer, through_gateway
+from rehearsal.answers import UserAnswer
+from rehearsal.gateway import Gateway, through_gateway
 from rehearsal.running import running_instance
 from tests.platform.test_load import until
 
