@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from batch_inference.settings import ModelSettings
 
@@ -21,7 +21,7 @@ class DeploymentSettings(ModelSettings):
     """Name of the chute and its image."""
 
     concurrency: Annotated[int, Field(ge=1, le=256)] = 64
-    """Requests one instance works on at a time; the platform answers 429 to one more."""
+    """Requests one instance works on at a time; the platform counts them itself, and answers 429 to one more."""
 
     max_instances: Annotated[int, Field(ge=1, le=100)] = 1
     """How many instances the platform may start."""
@@ -32,8 +32,8 @@ class DeploymentSettings(ModelSettings):
     tee: bool = True
     """Run in a trusted execution environment. The platform takes no other chutes."""
 
-    gpu: str = Field("pro_6000", pattern=r"^\w+(,\w+)*$")
-    """GPUs an instance may run on, by the platform's short names. Example: `pro_6000,h200`."""
+    gpu: Annotated[str, StringConstraints(pattern=r"^\w+(,\w+)*$", to_lower=True)] = "pro_6000"
+    """GPUs an instance may run on, by the platform's short names, in any case. Example: `pro_6000,h200`."""
 
     gpu_count: Annotated[int, Field(ge=1, le=8)] = 1
     """GPUs of an instance. The service uses one."""
@@ -42,8 +42,8 @@ class DeploymentSettings(ModelSettings):
     """Dollars an hour that a GPU may cost; unset, there is no cap."""
 
     shutdown_after_seconds: Annotated[int, Field(ge=60, le=604_800)] = 600
-    """How long an instance is kept, and paid for, after its last request. A cold start takes minutes, so the default is
-    about the length of a slow one: callers who come back sooner never wait, and idling costs 30 cents at most."""
+    """How long an instance is kept, and paid for, after its last request. A cold start took 17 to 97 minutes where it was
+    measured: callers who come back within this time never wait for one, and with the default idling costs 30 cents."""
 
     scaling_threshold: Annotated[float, Field(gt=0, le=1)] = 0.75
     """Another instance starts once requests in flight exceed this share of the concurrency."""

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 
 import pytest
 
+from platform_rules.chute_args import ChuteArgs
 from platform_rules.gpus import LAST_KNOWN_PRICES, published_prices
-from rehearsal.dev_server import ROOT
+from platform_rules.refusals import image_refusal, refusals
+from rehearsal.deployment import Deployer
+from tests.platform.deploying import CHUTE
 
 
-def preflight(*arguments: str, **settings: str) -> tuple[int, str, str]:
-    """Exit code, standard output and error of the tool, with nothing set but these."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("BATCH_PROCESSOR_")}
-    # Nobody listens there: the prices are the last known ones, wherever this runs.
-    environment = inherited | {"BATCH_PROCESSOR_USERNAME": "rehearsal", "HTTPS_PROXY": "http://127.0.0.1:9"} | settings
-    command = [sys.executable, "-m", "tools.preflight", *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=240)
-    return done.returncode, done.stdout, done.stderr
+@pytest.fixture(scope="module")
+def preflight(deployer: Deployer) -> Callable[..., tuple[int, str]]:
+    """Runs the tool; gives its exit code, and all that it printed."""
+
+    def run(*arguments: str, **settings: str) -> tuple[int, str]:
+        return deployer.run("tools.preflight", *arguments, **settings)
+
+    return run
 
 
-def test_what_will_be_deployed_and_what_it_costs() -> None:
-    code, printed, complaints = preflight("--rate", "4000")
-    assert (code, complaints) == (0, "")
+def test_what_will_be_deployed_and_what_it_costs(preflight: Callable[..., tuple[int, str]]) -> None:
+    code, printed = preflight("--rate", "4000")
+    assert code == 0
     for part in [
         "rehearsal/batch-processor:0.1.0-",
         "batch_inference/engine.py",
@@ -38,27 +39,61 @@ def test_what_will_be_deployed_and_what_it_costs() -> None:
         "$0.125 per million texts at 4000 texts/s",
     ]:
         assert part in printed, part
-    last = printed.strip().splitlines()[-2:]
-    assert [line.split()[1] for line in last] == ["build", "deploy"]
+    assert "second instance" not in printed
+    last = printed.strip().splitlines()
+    assert last[-4] == "  make deploy"
+    assert [line.split()[1] for line in last[-2:]] == ["build", "deploy"]
 
 
-def test_each_rule_that_is_broken_gets_the_servers_sentence() -> None:
-    code, printed, complaints = preflight(
-        BATCH_PROCESSOR_TEE="false", BATCH_PROCESSOR_MAX_HOURLY_PRICE="1.50", BATCH_PROCESSOR_USERNAME="myuser"
+def test_each_rule_that_is_broken_gets_a_sentence(preflight: Callable[..., tuple[int, str]]) -> None:
+    code, printed = preflight(
+        BATCH_PROCESSOR_TEE="false",
+        BATCH_PROCESSOR_MAX_HOURLY_PRICE="1.50",
+        BATCH_PROCESSOR_USERNAME="myuser",
+        BATCH_PROCESSOR_CHUTE_NAME="leoma." + "a" * 57,
     )
     assert code == 1
-    assert "Only TEE chutes are supported as of 2026-05-12, please set tee=True" in complaints
-    assert "No supported GPUs based on node selector!" in complaints
-    assert "BATCH_PROCESSOR_USERNAME is not set" in complaints
-    assert "for 3 reason(s)" in complaints
-    assert "chutes deploy" not in printed
+    assert printed.splitlines()[-5:] == [
+        "The platform would refuse this, for 4 reason(s):",
+        "  BATCH_PROCESSOR_USERNAME is not set: the image and the chute must be your own.",
+        f"  The name 'leoma.{'a' * 57}' contains 'leoma', which is for the miners of that subnet: take another.",
+        "  Only TEE chutes are supported as of 2026-05-12, please set tee=True",
+        "  No GPU is below MAX_HOURLY_PRICE=1.50 (pro_6000 costs $1.80 an hour): raise or unset it.",
+    ]
+    assert "make deploy" not in printed
 
 
-@pytest.mark.parametrize(("setting", "value"), [("GPU_COUNT", "2"), ("GPU", "h200")])
-def test_gpus_that_are_not_to_be_had(setting: str, value: str) -> None:
-    code, _, complaints = preflight(**{f"BATCH_PROCESSOR_{setting}": value})
-    assert code == 1
-    assert "TEE private deployments are limited at this time due to infrastructure capacity limitations." in complaints
+def test_gpus_that_are_not_to_be_had(preflight: Callable[..., tuple[int, str]]) -> None:
+    limited = "TEE private deployments are limited at this time due to infrastructure capacity limitations."
+    assert limited in preflight(BATCH_PROCESSOR_GPU_COUNT="2")[1]
+    for known in ("h200", "B300", "5090"):
+        assert limited in preflight(BATCH_PROCESSOR_GPU=known)[1]
+    assert "Invalid GPU identifiers: {'pro_6001'}" in preflight(BATCH_PROCESSOR_GPU="pro_6001")[1]
+
+
+def test_the_gpu_in_capitals_and_further_instances(preflight: Callable[..., tuple[int, str]]) -> None:
+    code, printed = preflight(BATCH_PROCESSOR_GPU="PRO_6000", BATCH_PROCESSOR_MAX_INSTANCES="3")
+    assert code == 0
+    assert "BATCH_PROCESSOR_GPU=pro_6000\n" in printed
+    assert "$1.89 at least for a second instance: it lives 63 minutes" in printed
+
+
+def test_names_and_tags_of_images() -> None:
+    assert image_refusal("batch-processor", "0.1.0-0123456789ab") is None
+    for name, tag in [("ab", "0.1.0"), ("-abc", "0.1.0"), ("a" * 66, "0.1.0"), ("abc", "1"), ("abc", "a" * 34)]:
+        refusal = image_refusal(name, tag)
+        assert refusal
+        assert refusal.status == 500
+        assert "must have" in refusal.sentence
+
+
+def test_a_cap_is_held_against_the_published_price() -> None:
+    chute = ChuteArgs.model_validate(
+        CHUTE | {"node_selector": {"include": ["pro_6000"], "max_hourly_price_per_gpu": 1.9}}
+    )
+    assert not list(refusals(chute))
+    (refusal,) = refusals(chute, LAST_KNOWN_PRICES | {"pro_6000": 2.0})
+    assert refusal.sentence.startswith("No GPU is below MAX_HOURLY_PRICE=1.90 (pro_6000 costs $2.00 an hour)")
 
 
 def test_the_published_prices_win_over_the_last_known_ones() -> None:
