@@ -15,7 +15,7 @@ TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 REQUESTS ?= 50000
 DURATION ?= 30m
 
-.PHONY: run test fuzz soak rehearse check-pins check-next preflight check layout format openapi bench tune check-gpu clean test-ray
+.PHONY: run test fuzz soak rehearse check-pins check-next preflight deploy startup-logs watch check layout format openapi bench tune check-gpu clean test-ray
 
 run: $(RUN_INSTALLED) $(if $(filter batch_embedder,$(CHUTE)),$(MINILM_INSTALLED))
 	@$(BIN)/python -m tools.run_locally --chute $(CHUTE) --port $(PORT) --model $(MODEL)
@@ -53,6 +53,18 @@ check-next: $(INSTALLED)
 # What would be deployed, whether the platform would take it, and what it costs. Uploads nothing. RATE: texts per second.
 preflight: $(INSTALLED)
 	@$(BIN)/python -m tools.preflight --chute $(CHUTE) $(if $(RATE),--rate $(RATE))
+
+# Preflight, build, deployment, and what to do next; asks once. YES=1 does not ask. Its exit codes: tools/deploy.py.
+deploy: $(RUN_INSTALLED)
+	@$(BIN)/python -m tools.deploy --chute $(CHUTE) $(if $(YES),--yes)
+
+# Why an instance did not start: what the platform keeps for four hours. INSTANCE: the first characters of its id.
+startup-logs: $(RUN_INSTALLED)
+	@$(BIN)/python -m tools.startup_logs --chute $(CHUTE) $(if $(INSTANCE),--instance $(INSTANCE))
+
+# What the chute is doing and has cost, without asking for an instance. EVERY=60 looks again every 60 seconds.
+watch: $(RUN_INSTALLED)
+	@$(BIN)/python -m tools.watch --chute $(CHUTE) $(if $(EVERY),--every $(EVERY)) $(if $(URL),--url $(URL))
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
