@@ -51,7 +51,7 @@ check-next: $(INSTALLED)
 	$(BIN)/python -m tools.check_next $(TESTS)
 
 # What would be deployed, whether the platform would take it, and what it costs. Uploads nothing. RATE: texts per second.
-preflight: $(INSTALLED)
+preflight: $(RUN_INSTALLED)
 	@$(BIN)/python -m tools.preflight --chute $(CHUTE) $(if $(RATE),--rate $(RATE))
 
 # Preflight, build, deployment, and what to do next; asks once. YES=1 does not ask. Its exit codes: tools/deploy.py.

@@ -42,8 +42,8 @@ class DeploymentSettings(ModelSettings):
     """Dollars an hour that a GPU may cost; unset, there is no cap."""
 
     shutdown_after_seconds: Annotated[int, Field(ge=60, le=604_800)] = 600
-    """How long an instance is kept, and paid for, after its last request. A cold start took 17 to 97 minutes where it was
-    measured: callers who come back within this time never wait for one, and with the default idling costs 30 cents."""
+    """How long an instance is kept, and paid for, after its last request. A cold start took 17 to 97 minutes where it
+    was measured: callers who come back within this time never wait for one. With the default, idling costs 30 cents."""
 
     scaling_threshold: Annotated[float, Field(gt=0, le=1)] = 0.75
     """Another instance starts once requests in flight exceed this share of the concurrency."""

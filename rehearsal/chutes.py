@@ -11,7 +11,8 @@ from pathlib import Path
 from batch_classification.settings import ClassifierSettings
 from batch_embedding.settings import EmbedderSettings
 from batch_generation.settings import GeneratorSettings
-from batch_inference.settings import BUNDLED_MODEL, ModelSettings
+from batch_http.deployment import DeploymentSettings
+from batch_inference.settings import BUNDLED_MODEL
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -20,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 class LocalChute:
     """What it takes to try a chute: its settings, a model that needs no network, and a request."""
 
-    settings: type[ModelSettings]
+    settings: type[DeploymentSettings]
     bundled_model: Callable[[], str]
     path: str
     body: str
