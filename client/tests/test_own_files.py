@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from batch_client.durable import write_atomically
 from stand_in import Behaviour, Service, serving
 
 Run = Callable[..., Result]
@@ -146,3 +147,14 @@ def test_a_run_that_was_stopped_for_longer_than_its_patience_goes_on(source: Pat
         process.send_signal(signal.SIGCONT)
         _, stderr = process.communicate(timeout=60)
     assert process.returncode == 0, stderr
+
+
+def test_a_file_that_is_in_the_way_of_a_partial_one_is_not_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / ".r.html.0.partial"
+    own.write_text("precious")
+    monkeypatch.setattr("batch_client.durable.secrets.token_hex", lambda _: "0")
+    with pytest.raises(FileExistsError):
+        write_atomically(tmp_path / "r.html", b"new")
+    assert own.read_text() == "precious"

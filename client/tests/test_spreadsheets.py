@@ -318,4 +318,12 @@ class TestWorkbooks:
                 new.writestr(name, old.read(name).replace(b"!", cell("A2", "x" * (80 * 2**20)).encode()))
         result = score(content.getvalue())
         assert result.exit_code == 1
-        assert "larger than 64 MiB" in result.stderr
+        assert "is too large to be read: a row of its sheet is larger than 64 MiB" in result.stderr
+
+    def test_texts_that_would_take_all_memory_are_a_sentence(
+        self, score: Score, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("batch_client.formats.workbook.MAX_PART_BYTES", 2**20)
+        result = score(with_shared_string("x" * 2**20))
+        assert result.exit_code == 1
+        assert "is too large to be read: xl/sharedStrings.xml in it is larger than 1 MiB" in result.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,9 +39,10 @@ def open_own(path: Path, mode: str) -> BinaryIO:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file that is under its name either not at all or whole, also after a power failure."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
+    file = partial.open("xb")  # what is there already is not ours
     try:
-        with partial.open("xb") as file:
+        with file:
             file.write(content)
             sync(file)
         replace_durably(partial, path)

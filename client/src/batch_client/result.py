@@ -67,9 +67,10 @@ def publish(job: Job, result: Path, services: Sequence[ServiceIdentity]) -> None
         locations.upload(result, job.out)
         result.unlink()
     else:
-        if services:
-            write_note(job.path, sha256_of(result), services)
+        digest = sha256_of(result)
         replace_durably(result, job.path)
+        if services:
+            write_note(job.path, digest, services)
 
 
 def report(job: Job, reader: Reader, survey: Survey, journal: Journal, services: Sequence[ServiceIdentity]) -> None:

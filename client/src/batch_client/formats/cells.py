@@ -30,6 +30,10 @@ class CellError(str):
     """What a cell shows whose formula failed, such as `#N/A`: kept in a result, but never a text to classify."""
 
 
+class TooLargeError(Exception):
+    """A part of a workbook that would not fit into memory."""
+
+
 class _Unstored:
     """A formula's cell without a value."""
 

@@ -6,14 +6,10 @@ from collections.abc import Iterator
 from typing import IO, Any
 from xml.etree.ElementTree import Element, iterparse
 
-from batch_client.formats.cells import CellContext, local_name, value_of
+from batch_client.formats.cells import CellContext, TooLargeError, local_name, value_of
 
 _MAX_COLUMNS = 16_384
 _MAX_ROW_BYTES = 64 * 2**20
-
-
-class RowTooLargeError(ValueError):
-    """A row that would not fit into memory."""
 
 
 def rows_of(stream: IO[bytes], context: CellContext) -> Iterator[list[Any]]:
@@ -21,6 +17,7 @@ def rows_of(stream: IO[bytes], context: CellContext) -> Iterator[list[Any]]:
 
     Raises:
         ValueError, IndexError, SyntaxError: the sheet is damaged.
+        TooLargeError: a row would not fit into memory.
     """
     counted = _Counted(stream)
     rows: Element | None = None
@@ -76,5 +73,5 @@ class _Counted:
         found = self._stream.read(size)
         self.num_bytes += len(found)
         if self.num_bytes > _MAX_ROW_BYTES:
-            raise RowTooLargeError(f"a row of its sheet is larger than {_MAX_ROW_BYTES // 2**20} MiB")
+            raise TooLargeError(f"a row of its sheet is larger than {_MAX_ROW_BYTES // 2**20} MiB")
         return found

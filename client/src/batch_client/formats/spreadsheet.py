@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batch_client.errors import InputError
-from batch_client.formats.cells import UNSTORED, CellError
+from batch_client.formats.cells import UNSTORED, CellError, TooLargeError
 from batch_client.formats.opened import readable
 from batch_client.formats.packings import refuse_zip
 from batch_client.formats.sheet_rows import rows_of
@@ -121,6 +121,8 @@ class SpreadsheetReader:
                 yield archive
         except zipfile.BadZipFile as error:
             raise InputError(f"{self.name} is a damaged ZIP archive or spreadsheet: {error}") from None
+        except TooLargeError as error:
+            raise InputError(f"{self.name} is too large to be read: {error}; save it as CSV") from None
         except RuntimeError as error:  # how zipfile says that a part is encrypted
             raise InputError(f"{self.name} cannot be read: {error}") from error
         except (KeyError, IndexError, ValueError, SyntaxError, StopIteration) as error:

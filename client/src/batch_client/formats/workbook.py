@@ -10,14 +10,10 @@ from zipfile import ZipFile
 from openpyxl.styles.numbers import BUILTIN_FORMATS, is_date_format, is_timedelta_format
 from openpyxl.utils.datetime import CALENDAR_MAC_1904, CALENDAR_WINDOWS_1900
 
-from batch_client.formats.cells import CellContext, local_name, text_of
+from batch_client.formats.cells import CellContext, TooLargeError, local_name, text_of
 
-MAX_PART_BYTES = 512 * 2**20
+MAX_PART_BYTES = 256 * 2**20
 """Of what is held in memory. Excel itself allows far less."""
-
-
-class TooLargeError(ValueError):
-    """A part of the package that would not fit into memory."""
 
 
 class Workbook:
