@@ -96,7 +96,7 @@ class TestWhatIsNotRecognised:
     @pytest.mark.parametrize(
         ("name", "content", "word"),
         [
-            ("in.json", b'{"data": [{"text": "good"}]}', "no column 'text'"),
+            ("in.json", b'{"data": [{"text": "good"}]}', "not rows"),
             ("in.json", b'{\n "data": [\n {"text": "good"}]\n}', "not rows"),
             ("in.json", b'["good", "bad"]', "element 1 is not an object"),
             ("in.csv", b'[{"text": "good"}]', "holds JSON"),

@@ -73,6 +73,39 @@ def test_stats_are_typed(service: Service) -> None:
     assert asyncio.run(ask()) == "stand-in"
 
 
+def test_an_async_client_works_in_one_loop_after_another(service: Service) -> None:
+    client = AsyncClient(service[0], **FAST)
+    assert asyncio.run(client.classify(["one"])) == asyncio.run(client.classify(["one"]))
+    asyncio.run(client.close())
+    with pytest.raises(InputError, match="the client is closed"):
+        asyncio.run(client.classify(["one"]))
+
+
+def test_an_async_client_is_not_shared_by_two_running_loops(service: Service) -> None:
+    client = AsyncClient(service[0], **FAST)
+
+    async def outer() -> None:
+        await client.classify(["one"])
+        with pytest.raises(InputError, match="in use in another event loop"):
+            await asyncio.to_thread(asyncio.run, client.classify(["one"]))
+        await client.close()
+
+    asyncio.run(outer())
+
+
+def test_a_closed_client_says_so(service: Service) -> None:
+    with Client(service[0], **FAST) as client:
+        pass
+    for call in (client.stats, client.check, lambda: client.classify(["one"]), lambda: client.columns(["one"])):
+        with pytest.raises(InputError, match="the client is closed"):
+            call()
+
+
+def test_a_client_that_is_called_by_its_own_texts_does_not_hang(service: Service) -> None:
+    with Client(service[0], **FAST) as client, pytest.raises(InputError, match="while it draws texts"):
+        client.classify(client.stats().device for _ in range(1))
+
+
 @pytest.mark.parametrize(
     "options", [{"url": "127.0.0.1:8000"}, {"max_length": 49}, {"timeout_s": 0.0}, {"api_key": "line\nbreak"}]
 )

@@ -79,3 +79,39 @@ def test_mistakes_are_told_before_anything_is_sent(service: Service, client: Cli
     with pytest.raises(InputError, match="already; choose other names"):
         classify_frame(pl.DataFrame({"review": TEXTS, "sentiment": TEXTS}), "review", client)
     assert not service[1].requests
+
+
+def test_a_frames_own_scores_are_not_overwritten(service: Service) -> None:
+    frame = pl.DataFrame({"review": TEXTS, "score_positive": [1.0] * len(TEXTS)})
+    with Client(service[0], all_scores=True, **FAST) as client:
+        with pytest.raises(InputError, match="'score_positive' already; choose other names"):
+            classify_frame(frame, "review", client)
+        assert "p_score_positive" in classify_frame(frame, "review", client, prefix="p_").columns
+    with Client(service[0], **FAST) as client:
+        assert classify_frame(frame, "review", client)["score_positive"].to_list() == [1.0] * len(TEXTS)
+
+
+@pytest.mark.parametrize(
+    ("frame", "column", "words"),
+    [
+        (pd.DataFrame([["a", "b"]], columns=["review", "review"]), "review", "unique column names"),
+        (pa.table([["a"], ["b"]], names=["review", "review"]), "review", "unique column names"),
+        (pd.DataFrame([["a", "b"]]), 0, "column name 0, which is no text"),
+        (pd.DataFrame([["a", "b"]], columns=pd.MultiIndex.from_tuples([("a", "b"), ("a", "c")])), ("a", "b"), "levels"),
+        (pd.DataFrame({"review": ["a"]}), ["review"], "has no column"),
+        (pl.Series("review", ["a"]), "review", "not a data frame"),
+        ({"review": ["a"]}, "review", "not a data frame"),
+    ],
+)
+def test_frames_that_cannot_be_read_are_refused_in_our_words(
+    service: Service, client: Client, frame: object, column: str, words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        classify_frame(frame, column, client)
+    assert not service[1].requests
+
+
+def test_names_that_look_alike_are_told_apart_in_escapes(client: Client) -> None:
+    frame = pl.DataFrame({"id": [1], "cafe\u0301": ["a"]})
+    with pytest.raises(InputError, match=r"has no column 'caf\\xe9'; it has 'id', 'cafe\\u0301'"):
+        classify_frame(frame, "caf\xe9", client)

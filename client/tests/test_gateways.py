@@ -2,60 +2,22 @@
 
 import asyncio
 import os
-import ssl
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import trustme
 from click.testing import Result
 
+from answering import answering
 from batch_client import AsyncClient, Client, InputError, UnavailableError, UnexpectedAnswerError
 from stand_in import FAST, Service, prediction
 
 Run = Callable[..., Result]
 COLD = '{"detail": "No instances available (yet) for chute_id=12"}'
-
-
-@contextmanager
-def answering(*answers: tuple[int, str, str], certificate: trustme.LeafCert | None = None) -> Iterator[str]:
-    """A server that gives these answers in turn (status, content type, body), the last one for ever: its address."""
-    remaining = list(answers)
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status, kind, body = remaining.pop(0) if len(remaining) > 1 else remaining[0]
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body.encode())))
-            self.end_headers()
-            self.wfile.write(body.encode())
-
-        do_POST = do_GET
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    scheme = "http"
-    if certificate is not None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        certificate.configure_cert(context)
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        scheme = "https"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"{scheme}://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 @pytest.mark.parametrize("status", ["408", "425", "500", "502", "503", "504", "520", "522", "529"])

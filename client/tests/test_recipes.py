@@ -44,7 +44,7 @@ def test_polars(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_datasets(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_recipe("Hugging Face datasets", service[0], capsys).strip() == f"{LOVE} 1000"
+    assert run_recipe("Hugging Face datasets", service[0], capsys).strip() == f"{LOVE} the text is blank 25000"
 
 
 def test_duckdb(service: Service, capsys: pytest.CaptureFixture[str]) -> None:

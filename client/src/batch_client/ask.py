@@ -6,8 +6,6 @@ import asyncio
 from contextlib import aclosing
 from itertools import islice
 
-from rich.console import Console
-
 from batch_client.async_client import AsyncClient
 from batch_client.checks import check_balance
 from batch_client.errors import InputError
@@ -15,6 +13,7 @@ from batch_client.formats.source import Reader
 from batch_client.journal import Journal
 from batch_client.options import Options
 from batch_client.progress import Tick, progress_bar
+from batch_client.screen import Screen
 from batch_client.served import ServedBy
 from batch_client.survey import Survey, sha256_of
 
@@ -22,7 +21,7 @@ PATIENCE_AT_THE_START_S = 15.0
 """A wrong address should show at once, not after the patience that a service in the middle of a run deserves."""
 
 
-def ask(options: Options, reader: Reader, survey: Survey, journal: Journal, served: ServedBy, console: Console) -> int:
+def ask(options: Options, reader: Reader, survey: Survey, journal: Journal, served: ServedBy, screen: Screen) -> int:
     """Get the outcomes that the journal lacks; returns how many attempts were repeated.
 
     Raises:
@@ -33,7 +32,7 @@ def ask(options: Options, reader: Reader, survey: Survey, journal: Journal, serv
     num_retries = 0
     if journal.num_rows < survey.num_rows:
         try:
-            num_retries = asyncio.run(_ask(options, reader, survey, journal, served, console))
+            num_retries = asyncio.run(_ask(options, reader, survey, journal, served, screen))
         except BaseException:
             if not served.is_known:  # else only what was confirmed is kept
                 journal.checkpoint()
@@ -46,14 +45,14 @@ def ask(options: Options, reader: Reader, survey: Survey, journal: Journal, serv
 
 
 async def _ask(
-    options: Options, reader: Reader, survey: Survey, journal: Journal, served: ServedBy, console: Console
+    options: Options, reader: Reader, survey: Survey, journal: Journal, served: ServedBy, screen: Screen
 ) -> int:
-    async with AsyncClient(options, on_waiting=lambda what: console.print(what, markup=False)) as client:
+    async with AsyncClient(options, on_waiting=screen.say) as client:
         if survey.num_sendable:
             await client.check(PATIENCE_AT_THE_START_S)
             await served.confirm(client)
         values = islice(reader.values(survey.text_column), journal.num_rows, None)
-        with progress_bar(console, survey.num_rows, journal.num_rows) as bar:
+        with progress_bar(screen, survey.num_rows, journal.num_rows) as bar:
             async with aclosing(client.classify_batches(values)) as batches:
                 async for outcomes in batches:
                     journal.append(outcomes, client.concurrency)

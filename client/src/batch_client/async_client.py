@@ -26,17 +26,18 @@ class AsyncClient:
         async with AsyncClient("http://127.0.0.1:8000") as client:
             predictions = await client.classify(["I love this!", "Terrible."])
 
-    `url` is an address or `Options`; keyword arguments are further fields of `Options`. A client belongs to one
-    event loop; its requests share one limit on concurrency. While the service does not answer, `on_waiting` is called
-    with sentences that say what is waited for; without it, they go to the logger `batch_client`. Raises InputError for
-    options that cannot work.
+    `url` is an address or `Options`; keyword arguments are further fields of `Options`. A client works in one event
+    loop at a time, and connects anew in the next one. Its requests share one limit on concurrency. While the service
+    does not answer, `on_waiting` is called with sentences that say what is waited for; without it, they go to the
+    logger `batch_client`. Raises InputError for options that cannot work.
     """
 
     def __init__(self, url: str | Options, *, on_waiting: Callable[[str], None] | None = None, **options: Any) -> None:
         self.options = options_from(url, options)
-        self._transport = Transport(self.options)
-        self._delivery = Delivery(self._transport, self.options, on_waiting)
-        self._texts_per_request = min(self.options.texts_per_request, self._transport.max_texts)
+        self._on_waiting = on_waiting
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_closed = False
+        self._connect()
 
     async def classify(self, texts: Iterable[str]) -> list[Prediction]:
         """One prediction per text, in order.
@@ -67,6 +68,7 @@ class AsyncClient:
 
     async def classify_batches(self, texts: Iterable[object]) -> AsyncGenerator[list[Outcome], None]:
         """`classify_stream` in groups, one per request."""
+        self._enter_loop()
         batches = split_into_batches(checked_texts(texts), self._texts_per_request, self.options.bytes_per_request)
         window: deque[asyncio.Task[list[Outcome]]] = deque()
         self._delivery.excuse(float("inf"))
@@ -90,6 +92,7 @@ class AsyncClient:
         Raises:
             ServiceError: the service is not to be reached or refuses the text.
         """
+        self._enter_loop()
         return await self._delivery.persist(lambda: self._transport.classify_single(text.strip()))
 
     async def check(self, patience_s: float) -> None:
@@ -97,11 +100,13 @@ class AsyncClient:
 
         A status that promises better, such as 503 or 429, is an answer: it is waited for as in any run.
         """
+        self._enter_loop()
         self._delivery.excuse(float("inf"))
         await self._delivery.persist(self._transport.probe, patience_s)
 
     async def stats(self) -> ServiceStats:
         """The service's own counters. Raises ServiceError."""
+        self._enter_loop()
         return await self._delivery.persist(self._transport.stats)
 
     async def identity(self, is_patient: bool = True) -> ServiceIdentity | None:
@@ -109,6 +114,7 @@ class AsyncClient:
 
         Without `is_patient` one attempt is made. Raises ServiceError.
         """
+        self._enter_loop()
         if not is_patient:
             return await self._transport.identity()
         return await self._delivery.persist(self._transport.identity)
@@ -124,8 +130,10 @@ class AsyncClient:
         return self._delivery.num_retries
 
     async def close(self) -> None:
-        """Close all connections."""
-        await self._transport.close()
+        """Close all connections. Further calls raise InputError."""
+        self._is_closed = True
+        if self._loop is asyncio.get_running_loop():  # those of a loop that has ended are gone
+            await self._transport.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -134,6 +142,22 @@ class AsyncClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    def _connect(self) -> None:
+        self._transport = Transport(self.options)
+        self._delivery = Delivery(self._transport, self.options, self._on_waiting)
+        self._texts_per_request = min(self.options.texts_per_request, self._transport.max_texts)
+
+    def _enter_loop(self) -> None:
+        """Connections belong to an event loop: begin anew if this is another. Raises InputError if it cannot be."""
+        if self._is_closed:
+            raise InputError("the client is closed; make a new one")
+        loop = asyncio.get_running_loop()
+        if self._loop not in (None, loop):
+            if self._loop is not None and self._loop.is_running():
+                raise InputError("the client is in use in another event loop; make one for each")
+            self._connect()
+        self._loop = loop
 
     def _fill(self, window: deque[asyncio.Task[list[Outcome]]], batches: Iterator[list[str | Outcome]]) -> None:
         # Twice as many as may be in flight: a request that is being retried must not leave the service idle.

@@ -14,6 +14,7 @@ from batch_client.formats.source import ArrowReader, Reader
 from batch_client.job import Job
 from batch_client.journal import check_is_ours, is_finished
 from batch_client.result_note import check_note
+from batch_client.screen import no_column
 
 
 def check_destinations(job: Job) -> None:
@@ -23,6 +24,7 @@ def check_destinations(job: Job) -> None:
     if job.report:
         _check_report(job, job.report)
     if job.is_to_standard_output:
+        locations.standard_output()
         return
     if job.out_format is None:
         detect_output(job.path)
@@ -96,7 +98,7 @@ def check_columns(job: Job, reader: Reader, output_format: str) -> None:
     """Raise InputError if the added columns are in the way of the input's, or a column cannot be written."""
     PredictionColumns(job.prefix, None if job.options.all_scores else ()).check_against(reader.columns)
     if job.report_by is not None and job.report_by not in reader.columns:
-        raise InputError(f"{reader.name} has no column {job.report_by!r} to report by")
+        raise InputError(no_column(reader.name, job.report_by, reader.columns))
     if output_format != "parquet":
         return
     for name in (*reader.columns, job.prefix):

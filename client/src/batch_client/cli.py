@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
 
 from batch_client.async_client import AsyncClient
 from batch_client.cli_options import (
@@ -41,10 +40,12 @@ from batch_client.formats.source import ReadOptions
 from batch_client.formats.values import compact_json
 from batch_client.job import Job
 from batch_client.lines import arriving_lines
+from batch_client.locations import standard_input, standard_output
 from batch_client.options import Options
 from batch_client.outcomes import Failure, Prediction
 from batch_client.protocols.native import Native
 from batch_client.score import plan, score
+from batch_client.screen import Screen, console_on, printable
 from batch_client.watch import watch
 
 FAILURE, SOME_ROWS_FAILED = 1, 3
@@ -54,7 +55,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Classify the sentiment of texts through a batch-processor service.",
 )
-_stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 @app.command("score")
@@ -116,10 +116,12 @@ def score_command(
 
 def _score(job: Job, dry_run: bool) -> None:
     if dry_run:
-        print(describe_plan(job, plan(job)))
+        for line in describe_plan(job, plan(job)):
+            print(printable(line))
         return
-    summary = score(job, _stderr)
-    _stderr.print(describe_summary(job, summary), markup=False)
+    screen = Screen()
+    summary = score(job, screen)
+    screen.say(*describe_summary(job, summary))
     if summary.num_failed:
         raise typer.Exit(SOME_ROWS_FAILED)
 
@@ -157,15 +159,17 @@ def classify_command(
 def _classify(texts: list[str] | None, options: Options) -> int:
     """Write the outcomes as JSON lines; returns how many are failures."""
     num_failed = 0
+    output = standard_output()
+    chunks = [texts] if texts else arriving_lines(standard_input())
     with Client(options, on_waiting=_say) as client:
         client.check()
-        for chunk in [texts] if texts else arriving_lines(sys.stdin.buffer):
+        for chunk in chunks:
             for text, outcome in zip(chunk, client.classify_stream(chunk), strict=True):
                 num_failed += isinstance(outcome, Failure)
                 labels = sorted(outcome.scores or ()) if isinstance(outcome, Prediction) and options.all_scores else ()
                 row = {"text": text} | PredictionColumns("", labels).values(outcome)
-                sys.stdout.buffer.write(f"{compact_json(row)}\n".encode())
-            sys.stdout.buffer.flush()
+                output.write(f"{compact_json(row)}\n".encode())
+            output.flush()
     return num_failed
 
 
@@ -185,7 +189,7 @@ def watch_command(
         if once:
             print(json.dumps(client.stats().model_dump(), indent=1))
             return
-        watch(client, Console(), interval)
+        watch(client, console_on(sys.stdout), interval)
 
 
 @app.command("compare")
@@ -231,19 +235,19 @@ def _exit_on_error(is_resumable: bool = True) -> Iterator[None]:
     try:
         yield
     except BatchClientError as error:
-        _stderr.print(f"Error: {error}", markup=False)
+        _say(f"Error: {error}")
         raise typer.Exit(FAILURE) from None
     except BrokenPipeError:
         # The reader of our output has seen enough; Python would complain when it flushes at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(FAILURE) from None
     except KeyboardInterrupt:
-        _stderr.print("Stopped; the same command resumes." if is_resumable else "Stopped.")
+        _say("Stopped; the same command resumes." if is_resumable else "Stopped.")
         raise typer.Exit(FAILURE) from None
 
 
 def _say(what: str) -> None:
-    _stderr.print(what, markup=False)
+    Screen().say(what)
 
 
 if __name__ == "__main__":

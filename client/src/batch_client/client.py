@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from batch_client.async_client import AsyncClient, checked_texts
+from batch_client.errors import InputError
 from batch_client.options import Options
 from batch_client.outcomes import Outcome, Prediction
 from batch_client.service_identity import ServiceIdentity
@@ -26,7 +27,8 @@ class Client:
 
     Arguments are those of `AsyncClient`. Raises InputError for options that cannot work.
 
-    A client that was made before a fork, or sent to another process by pickling it, connects anew there.
+    Calls on a closed client raise InputError. A client that was made before a fork, or sent to another process by
+    pickling it, connects anew there.
     """
 
     def __init__(self, url: str | Options, **options: Any) -> None:
@@ -109,7 +111,17 @@ class Client:
             self._left_behind += [self._client, self._loop, self._thread]
             self._start()
 
+    @property
+    def options(self) -> Options:
+        """How the service is asked."""
+        return self._client.options
+
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        if self._loop.is_closed() or threading.current_thread() is self._thread:
+            coroutine.close()
+            if self._loop.is_closed():
+                raise InputError("the client is closed; make a new one")
+            raise InputError("the client was called while it draws texts or reports; use another one there")
         future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         try:
             return future.result()

@@ -28,6 +28,8 @@ AnswerT = TypeVar("AnswerT")
 
 _log = logging.getLogger("batch_client")
 _SECONDS_BETWEEN_NOTICES = 15.0
+_PATIENCE_IF_REFUSED_S = 2.0
+"""At the start, for a port at which nothing listens: enough for a service that is being started again."""
 _ATTEMPTS_AT_A_PART = 2
 """Attempts at the halves of a request that has already failed: enough for a stray fault, cheap for a poisonous text."""
 
@@ -157,6 +159,8 @@ class Delivery:
             waited_s, limit_s = now - self._last_answer, self._options.patience_s
             if patience_s is not None and _is_without_sign(error):
                 limit_s = min(limit_s, patience_s)
+                if isinstance(error, UnreachableError) and error.is_refused:
+                    limit_s = min(limit_s, _PATIENCE_IF_REFUSED_S)
         asked_s = getattr(error, "retry_after_s", None) or 0.0
         if waited_s + asked_s > limit_s:
             raise UnavailableError(

@@ -15,11 +15,12 @@
             ├── UnreachableError   no connection
             └── FaultError         another 5xx, 408, 425, a time-out, a broken or malformed answer
 
-Every message is one sentence that says what to do.
+Every message is one sentence that says what to do, without the passwords that an address in it may hold.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -28,8 +29,20 @@ if TYPE_CHECKING:
     from batch_client.outcomes import Outcome
 
 
+_CREDENTIALS = re.compile(r"://[^/\s]*@")
+_QUERY = re.compile(r"(://[^\s?'\"]*)\?[^\s'\"]*[^\s'\",.:;)]")
+
+
 class BatchClientError(Exception):
     """Base of all errors of this package."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(without_secrets(message))
+
+
+def without_secrets(text: str) -> str:
+    """Text whose addresses have no user, password or query: a query may be a signature, as in presigned addresses."""
+    return _QUERY.sub(r"\1", _CREDENTIALS.sub("://", text))
 
 
 class InputError(BatchClientError):
@@ -103,7 +116,11 @@ class ColdError(TransientError):
 
 
 class UnreachableError(TransientError):
-    """No connection to the service."""
+    """No connection to the service. `is_refused` says that its machine is there, and nothing listens at the port."""
+
+    def __init__(self, message: str, is_refused: bool = False) -> None:
+        super().__init__(message)
+        self.is_refused = is_refused
 
 
 class FaultError(TransientError):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from batch_client.client import Client
 from batch_client.columns import PredictionColumns
-from batch_client.errors import InputError
+from batch_client.errors import BatchClientError, InputError
+from batch_client.screen import no_column
 
 if TYPE_CHECKING:
     import narwhals as nw
@@ -34,6 +37,25 @@ def classify_frame(frame: FrameT, column: str, client: Client, *, prefix: str = 
         ServiceError: the service is not to be reached or refuses access.
     """
     nw = _narwhals()
+    with _own_errors("read"):
+        wrapped = _wrapped(nw, frame)
+        if column not in wrapped.columns:
+            raise InputError(no_column("the frame", column, wrapped.columns))
+        # A name can be wrong without any request being made, hence before them.
+        PredictionColumns(prefix, None if client.options.all_scores else ()).check_against(wrapped.columns)
+        texts = wrapped.get_column(column)
+        # pandas says NaN for a missing text, which would be taken for a number.
+        values = [None if is_null else value for value, is_null in zip(texts.to_list(), texts.is_null(), strict=True)]
+    added = client.columns(values, prefix=prefix)
+    types = PredictionColumns(prefix).types
+    with _own_errors("given columns"):
+        series = [_series(nw, wrapped, name, cells, types.get(name, float)) for name, cells in added.items()]
+        result: FrameT = wrapped.with_columns(*series).to_native()
+    return result
+
+
+def _wrapped(nw: Any, frame: object) -> Any:
+    """The frame as narwhals has it. Raises InputError for what is no frame, or has names that no result can have."""
     try:
         wrapped = nw.from_native(frame, eager_only=True)
     except TypeError:
@@ -41,25 +63,36 @@ def classify_frame(frame: FrameT, column: str, client: Client, *, prefix: str = 
             f"{type(frame).__name__} is not a data frame that is in memory; give one of pandas or Polars, "
             "and collect() a lazy one first"
         ) from None
-    if column not in wrapped.columns:
-        raise InputError(f"the frame has no column {column!r}; it has {', '.join(map(repr, wrapped.columns))}")
-    # A name can be wrong without any request being made, hence before them.
-    PredictionColumns(prefix).check_against(wrapped.columns)
-    texts = wrapped[column]
-    # pandas says NaN for a missing text, which would be taken for a number.
-    values = [None if is_null else value for value, is_null in zip(texts.to_list(), texts.is_null(), strict=True)]
-    added = client.columns(values, prefix=prefix)
-    types = PredictionColumns(prefix).types
-    series = [_series(nw, wrapped, name, cells, types.get(name, float)) for name, cells in added.items()]
-    result: FrameT = wrapped.with_columns(*series).to_native()
-    return result
+    if any(isinstance(name, tuple) for name in wrapped.columns):
+        raise InputError(
+            "the frame's column names have several levels; make them texts first, in pandas with "
+            "frame.columns = ['_'.join(map(str, names)) for names in frame.columns]"
+        )
+    if others := [name for name in wrapped.columns if not isinstance(name, str)]:
+        raise InputError(
+            f"the frame has the column name {others[0]!r}, which is no text; make them texts first, in pandas with "
+            "frame.columns = frame.columns.map(str)"
+        )
+    return wrapped
+
+
+@contextmanager
+def _own_errors(what: str) -> Iterator[None]:
+    """Turn what narwhals and the frame's own library raise into InputError: they have no base in common."""
+    try:
+        yield
+    except BatchClientError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"the frame cannot be {what}: {reason}") from error
 
 
 def _narwhals() -> Any:
     try:
         import narwhals as nw
     except ImportError:
-        raise InputError("data frames need narwhals; pip install 'batch-client[frames]'") from None
+        raise InputError("for data frames narwhals is needed: pip install narwhals") from None
     return nw
 
 

@@ -52,7 +52,7 @@ class Job:
         return {
             "input": survey.sha256,
             "--text-column": survey.text_column,
-            "--url": self.options.url,
+            "--url": self.options.address,
             "--protocol": self.options.protocol,
             "--max-length": self.options.max_length,
             "--on-long-text": self.options.on_long_text,

@@ -32,6 +32,8 @@ def arriving_lines(stream: BinaryIO) -> Iterator[list[str]]:
         is_over = waiting[-1] is None
         chunk = []
         for line in filter(None, waiting):
+            if line == b"\x1a":  # by which DOS ends a file
+                continue
             number += 1
             chunk.append(_decoded(line, number))
         if chunk:

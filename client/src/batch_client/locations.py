@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from batch_client.durable import open_own
-from batch_client.errors import BatchClientError, InputError, OutputError
+from batch_client.errors import BatchClientError, InputError, OutputError, without_secrets
 
 STANDARD = "-"
 
@@ -33,8 +33,22 @@ def is_read_once(location: str) -> bool:
 
 
 def name_of(location: str) -> str:
-    """What people call an input."""
-    return "standard input" if location == STANDARD else location
+    """What people call an input: for an address, the address without its secrets."""
+    return "standard input" if location == STANDARD else without_secrets(location)
+
+
+def standard_input() -> BinaryIO:
+    """Standard input's bytes. Raises InputError if it is closed."""
+    if sys.stdin is None or sys.stdin.closed:
+        raise InputError("standard input is closed; name a file instead of -, or give it something with < or |")
+    return sys.stdin.buffer
+
+
+def standard_output() -> BinaryIO:
+    """Standard output's bytes. Raises OutputError if it is closed."""
+    if sys.stdout is None or sys.stdout.closed:
+        raise OutputError("standard output is closed; name a file with --out")
+    return sys.stdout.buffer
 
 
 def copy_input(location: str, copy: Path) -> None:
@@ -91,7 +105,7 @@ def _is_nowhere(filesystem: Any, path: str) -> bool:
 @contextmanager
 def _opened(location: str) -> Iterator[BinaryIO]:
     if location == STANDARD:
-        yield sys.stdin.buffer
+        yield standard_input()
     elif is_address(location):
         with _own_errors(location, InputError):
             filesystem, path = _filesystem(location)
@@ -106,7 +120,7 @@ def _filesystem(location: str) -> tuple[Any, str]:
     try:
         import fsspec
     except ImportError:
-        raise InputError(f"{location} is an address; for these: pip install 'batch-client[remote]'") from None
+        raise InputError(f"{location} is an address, for which fsspec is needed: pip install 'fsspec[http]'") from None
     filesystem, path = fsspec.core.url_to_fs(location)
     return filesystem, path
 

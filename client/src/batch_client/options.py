@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from batch_client.errors import InputError
+from batch_client.errors import InputError, without_secrets
 
 ON_LONG_TEXT = ("truncate", "window", "reject")
+API_KEY_VARIABLE = "CHUTES_API_KEY"
 
 
 @dataclass(frozen=True)
 class Options:
     """How to talk to a service. Raises InputError for a value that cannot work; a protocol has rules of its own."""
 
-    url: str
+    url: str = field(repr=False)
     """Where the service is, such as `http://127.0.0.1:8000` or `https://me-batch-processor.chutes.ai`."""
     api_key: str | None = field(default=None, repr=False)
     max_length: int = 512
@@ -60,8 +62,13 @@ class Options:
         for name in ("timeout_s", "patience_s", "cold_start_s", "backoff_s", "max_backoff_s", "bytes_per_request"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} must be more than 0, not {getattr(self, name)}")
-        if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable()):
-            raise InputError("the API key holds characters that no key has (a line break?); copy it again")
+        if self.api_key is not None:
+            _check_key(self.api_key)
+
+    @property
+    def address(self) -> str:
+        """The address as it may be shown and stored: without a user, a password or a query."""
+        return without_secrets(self.url)
 
 
 def options_from(service: str | Options, further: dict[str, Any]) -> Options:
@@ -74,6 +81,15 @@ def _check(name: str, value: int, low: int, high: int) -> None:
         raise InputError(f"{name} must be {low} to {high}, not {value}")
 
 
+def _check_key(key: str) -> None:
+    name = API_KEY_VARIABLE if os.environ.get(API_KEY_VARIABLE) == key else "the API key"
+    if not key or any(character.isspace() for character in key):
+        what = "holds a space or a line break" if key.strip() else "is blank"
+        raise InputError(f"{name} {what}; give the key alone, without spaces around it and without the word Bearer")
+    if not (key.isascii() and key.isprintable()):
+        raise InputError(f"{name} holds characters that no key has; copy it again")
+
+
 def _check_url(url: str) -> None:
     if not isinstance(url, str) or not url.startswith(("http://", "https://")):
         raise InputError(f"{url!r} is not a service's address; it begins with http:// or https://")
@@ -82,5 +98,10 @@ def _check_url(url: str) -> None:
         is_sound = bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
         is_sound = False
-    if not is_sound or any(character.isspace() for character in url):
+        parts = urlsplit("")
+    if not is_sound or any(character.isspace() or not character.isprintable() for character in url):
         raise InputError(f"{url!r} is not a service's address; it looks like http://127.0.0.1:8000")
+    if parts.query or parts.fragment:
+        raise InputError(
+            "the service's address ends in a query or a fragment, to which no path can be added; leave it out"
+        )

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+
+from batch_client.screen import Screen
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,16 @@ class _Speed(ProgressColumn):
 
 
 @contextmanager
-def progress_bar(console: Console, num_rows: int, num_done: int) -> Iterator[Bar]:
-    """A bar on `console`, which shows nothing unless it is a terminal."""
+def progress_bar(screen: Screen, num_rows: int, num_done: int) -> Iterator[Bar]:
+    """A bar on `screen`, which shows nothing unless it is a terminal."""
     progress = Progress(
         BarColumn(),
         MofNCompleteColumn(),
         _Speed(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[tick].num_failed} errors, {task.fields[tick].concurrency} in flight"),
-        console=console,
-        disable=not console.is_terminal,
+        console=screen.console,
+        disable=not screen.console.is_terminal,
     )
     with progress:
         yield Bar(progress, num_rows, num_done)

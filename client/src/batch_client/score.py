@@ -14,8 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rich.console import Console
-
 from batch_client import locations
 from batch_client.ask import ask
 from batch_client.async_client import AsyncClient
@@ -31,6 +29,7 @@ from batch_client.protocols import protocol_for
 from batch_client.rescored import rescored
 from batch_client.result import is_published, publish, report, write_result
 from batch_client.result_note import services_noted_for
+from batch_client.screen import Screen
 from batch_client.served import ServedBy, noted_services
 from batch_client.service_identity import ServiceIdentity
 from batch_client.survey import Survey, take_survey
@@ -84,8 +83,8 @@ def plan(job: Job) -> Plan:
         return Plan(survey, format, num_done, reader.description, services, asyncio.run(_service_now(job.options)))
 
 
-def score(job: Job, console: Console) -> Summary:
-    """Score the file; progress goes to `console`.
+def score(job: Job, screen: Screen) -> Summary:
+    """Score the file; progress goes to `screen`.
 
     Raises:
         InputError, OutputError: the job cannot be done as asked.
@@ -95,11 +94,11 @@ def score(job: Job, console: Console) -> Summary:
     if job.is_to_standard_output:
         # Nobody can resume a pipe, so the run works where nothing is kept.
         with tempfile.TemporaryDirectory() as folder:
-            return _score(job, Path(folder) / "out.partial", console)
-    return _score(job, job.folder, console)
+            return _score(job, Path(folder) / "out.partial", screen)
+    return _score(job, job.folder, screen)
 
 
-def _score(job: Job, folder: Path, console: Console) -> Summary:
+def _score(job: Job, folder: Path, screen: Screen) -> Summary:
     started = time.monotonic()
     check_destinations(job)
     with _disk_faults(job.out), locked(folder), _tidied(folder):
@@ -115,7 +114,7 @@ def _score(job: Job, folder: Path, console: Console) -> Summary:
             served = ServedBy(folder, before, job.accept_model_change)
             result = folder / RESULT
             if not journal.is_finished or not (result.exists() or is_published(job, result)):
-                num_retries = ask(job.options, reader, survey, journal, served, console)
+                num_retries = ask(job.options, reader, survey, journal, served, screen)
                 write_result(job, reader, survey, journal, result, format)
                 journal.checkpoint(is_finished=True)
             if result.exists():

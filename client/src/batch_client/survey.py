@@ -12,6 +12,7 @@ from batch_client.errors import InputError
 from batch_client.formats.opened import readable
 from batch_client.formats.source import Reader
 from batch_client.outcomes import Failure, Prediction
+from batch_client.screen import listed, no_column
 from batch_client.texts import check_text
 
 
@@ -57,11 +58,12 @@ def sha256_of(path: Path) -> str:
 
 
 def _choose_column(reader: Reader, text_column: str | None) -> str:
-    names = ", ".join(repr(name) for name in reader.columns)
     if text_column is None:
         if len(reader.columns) == 1:
             return reader.columns[0]
-        raise InputError(f"say which column holds the texts with --text-column; {reader.name} has {names or 'none'}")
+        raise InputError(
+            f"say which column holds the texts with --text-column; {reader.name} has {listed(reader.columns)}"
+        )
     if text_column not in reader.columns:
-        raise InputError(f"{reader.name} has no column {text_column!r}; it has {names or 'none'}")
+        raise InputError(no_column(reader.name, text_column, reader.columns))
     return text_column

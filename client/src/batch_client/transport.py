@@ -21,7 +21,7 @@ from batch_client.errors import (
     UnexpectedAnswerError,
     UnreachableError,
 )
-from batch_client.options import Options
+from batch_client.options import API_KEY_VARIABLE, Options
 from batch_client.outcomes import Outcome, Prediction
 from batch_client.protocols import protocol_for
 from batch_client.refusals import reason_in
@@ -104,7 +104,7 @@ class Transport:
         except httpx.RequestError as error:
             cause = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             raise FaultError(f"the connection broke before the answer was complete ({cause})") from error
-        self._raise_for_status(response)
+        self._raise_for_status(response, path)
         media_type = response.headers.get("Content-Type", "application/json").partition(";")[0].strip().lower()
         if media_type in ("text/html", "application/xhtml+xml"):
             raise UnexpectedAnswerError(
@@ -123,9 +123,13 @@ class Transport:
                 return UnexpectedAnswerError(f"{self._base} does not speak TLS; does its address begin with http://?")
         proxy = proxy_in_use(self._base)
         through = f" through {proxy}" if proxy else ""
-        return UnreachableError(f"cannot connect to {self._base}{through}: {error or type(error).__name__}")
+        reason = next((cause.strerror for cause in _causes(error) if isinstance(cause, OSError) and cause.strerror), "")
+        is_refused = any(isinstance(cause, ConnectionRefusedError) for cause in _causes(error))
+        if is_refused:
+            reason = "the connection was refused; is the service running, and is the port right?"
+        return UnreachableError(f"cannot connect to {self._base}{through}: {reason or error}", is_refused)
 
-    def _raise_for_status(self, response: httpx.Response) -> None:
+    def _raise_for_status(self, response: httpx.Response, path: str) -> None:
         status = response.status_code
         if status == 200:
             return
@@ -140,9 +144,12 @@ class Transport:
         if status in _FAULT_STATUSES or (status >= 500 and status not in _LASTING_STATUSES):
             raise FaultError(detail, retry_after_s, status)
         if status in _ACCESS_STATUSES:
-            raise AccessError(f"{detail}; check the API key (CHUTES_API_KEY or --api-key)")
+            raise AccessError(f"{detail}; check the API key ({API_KEY_VARIABLE} or --api-key)")
         if response.has_redirect_location:
-            raise UnexpectedAnswerError(f"{detail}: it is at {response.headers['Location']} now; give that address")
+            target = str(response.url.join(response.headers["Location"]))
+            if target.endswith(path):
+                raise UnexpectedAnswerError(f"{detail}: it is at {target.removesuffix(path)} now; give that address")
+            raise UnexpectedAnswerError(f"{detail}, which leads to {target}; is {self._base} the service's address?")
         raise UnexpectedAnswerError(f"{detail} at {response.url}; is this a {self._options.protocol} address?")
 
     def _problems(self, response: httpx.Response) -> list[Problem]:

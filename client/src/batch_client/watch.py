@@ -7,8 +7,10 @@ import time
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from batch_client.client import Client
+from batch_client.screen import printable
 from batch_client.service_stats import ServiceStats
 
 
@@ -22,10 +24,10 @@ def watch(client: Client, console: Console, interval_s: float) -> None:
 
 def table_of(stats: ServiceStats, moment: str) -> Table:
     """One line per figure; nested ones carry the path to them."""
-    table = Table("figure", "value", title=f"{stats.model or 'service'}, {moment}")
+    table = Table("figure", "value", title=Text(printable(f"{stats.model or 'service'}, {moment}")))
     table.columns[1].justify = "right"
     for name, value in _flattened("", stats.model_dump()):
-        table.add_row(name, _shown(value))
+        table.add_row(Text(printable(name)), Text(printable(_shown(value))))
     return table
 
 

@@ -80,13 +80,17 @@ class DelimitedReader:
                 if cells:
                     raise InputError(
                         f"{self.name}, line {line}: the row has {len(cells)} cells, but there are {num_columns} "
-                        f"columns{self._guess()}; "
-                        "correct the line (a cell that holds a separator or a line break must be in quotes)"
+                        f"columns{self._guess()}; {self._advice(cells)}"
                     )
                 if num_columns > 1:
                     continue
                 cells = [""]
             yield cells
+
+    def _advice(self, cells: Sequence[str]) -> str:
+        if not self.has_quotes and any(cell.startswith('"') or cell.endswith('"') for cell in cells):
+            return "quotes are taken as ordinary characters here: if they enclose cells, as Excel writes, pass --quotes"
+        return "correct the line (a cell that holds a separator or a line break must be in quotes)"
 
     def _guess(self) -> str:
         if not self._is_guessed or self.delimiter == ",":

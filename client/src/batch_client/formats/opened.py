@@ -17,6 +17,7 @@ from batch_client.formats.packings import START_BYTES, packing_of, unpacked
 from batch_client.formats.source import ReadOptions
 
 MAX_LINE_CHARACTERS = 32 * 2**20
+DOS_END = "\x1a"
 _BOMS = {
     codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark it begins with
     codecs.BOM_UTF32_BE: "utf-32",
@@ -60,15 +61,18 @@ class TextFile:
             yield from bounded_lines(text, self.name)
 
     def _undecodable(self) -> str:
-        advice = "say which encoding the file has, for example --encoding latin-1"
+        advice = "say which encoding the file has with --encoding"
         if self.encoding.startswith("utf-8"):
             with open_binary(self.path, self.name) as binary:
                 for number, line in enumerate(binary, 1):
                     try:
                         line.decode()
                     except UnicodeDecodeError as error:
+                        if error.reason == "unexpected end of data" and not line.endswith(b"\n"):
+                            return f"{self.name} ends within a character; it was cut short: get it whole"
+                        byte = f"byte 0x{line[error.start]:02x}"
                         return (
-                            f"{self.name}, line {number}: byte 0x{line[error.start]:02x} is not valid UTF-8; {advice}"
+                            f"{self.name}, line {number}: {byte} is not valid UTF-8; {advice}{_likely_encoding(line)}"
                         )
         return f"{self.name} is not valid {self.encoding}; {advice}"
 
@@ -87,7 +91,7 @@ def open_text_file(path: Path, options: ReadOptions) -> TextFile:
     # The sample may end within a character.
     characters = codecs.getincrementaldecoder(encoding)("replace").decode(start)
     has_lone_returns = "\r" in characters[:-1] and "\n" not in characters
-    return TextFile(path, name, encoding, has_lone_returns, characters)
+    return TextFile(path, name, encoding, has_lone_returns, characters.rstrip(DOS_END))
 
 
 @contextmanager
@@ -130,15 +134,31 @@ def open_binary(path: Path, name: str) -> Iterator[BinaryIO]:
 
 
 def bounded_lines(text: TextIO, name: str) -> Iterator[str]:
-    """The lines with their ends. Raises InputError at one that would not fit into memory."""
+    """The lines with their ends, without the Ctrl-Z by which DOS ends a file.
+
+    Raises InputError at one that would not fit into memory.
+    """
     number = 1
     while line := text.readline(MAX_LINE_CHARACTERS):
+        if line.endswith(DOS_END):  # has no end, so it is the last one
+            line = line.rstrip(DOS_END)
+            if not line:
+                return
         if len(line) == MAX_LINE_CHARACTERS:
             raise InputError(
                 f"{name}, line {number} is longer than {MAX_LINE_CHARACTERS:,} characters; is this a text?"
             )
         yield line
         number += 1
+
+
+def _likely_encoding(line: bytes) -> str:
+    """Windows' encoding, where the line can be in it; its letters are those of latin-1 and more."""
+    try:
+        line.decode("cp1252")
+    except UnicodeDecodeError:
+        return ""
+    return ", for example --encoding cp1252"
 
 
 def _chosen_encoding(asked: str | None, marked: str | None, start: bytes, name: str) -> str:

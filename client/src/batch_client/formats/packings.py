@@ -36,7 +36,7 @@ def _zstd() -> Any:
         try:
             from backports import zstd
         except ImportError:
-            raise InputError("Zstandard needs a package: pip install 'batch-client[zstd]'") from None
+            raise InputError("for Zstandard a package is needed: pip install backports.zstd") from None
     return zstd
 
 

@@ -40,9 +40,9 @@ def open_reader(path: Path, options: ReadOptions, text_column: str | None = None
         case "tsv":
             return DelimitedReader(text, "\t", options, text_column)
         case "jsonl":
-            return JsonLinesReader(text)
+            return JsonLinesReader(text, text_column)
         case "json":
-            return JsonArrayReader(text)
+            return JsonArrayReader(text, text_column)
         case _:
             return PlainReader(text)
 
@@ -59,4 +59,4 @@ def require_pyarrow(why: str) -> None:
     try:
         import pyarrow.parquet  # noqa: F401
     except ImportError:
-        raise InputError(f"{why}: pip install 'batch-client[parquet]'") from None
+        raise InputError(f"{why}, pyarrow is needed: pip install pyarrow") from None

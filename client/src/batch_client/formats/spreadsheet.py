@@ -109,7 +109,7 @@ class SpreadsheetReader:
             from batch_client.formats.workbook import Workbook
         except ImportError:
             raise InputError(
-                f"{self.name} is a spreadsheet; to read it: pip install 'batch-client[xlsx]', or save it as CSV"
+                f"{self.name} is a spreadsheet, for which openpyxl is needed: pip install openpyxl, or save it as CSV"
             ) from None
         return Workbook(archive)
 
