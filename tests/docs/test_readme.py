@@ -1,4 +1,4 @@
-"""What README shows is what happens: its commands are run, and their output is compared, line by line.
+"""What README and the pages for callers show is what happens: their commands are run, and the output is compared.
 
 Run are those that need no account, no minutes and no data of their own. Of the rest it is checked that what they name
 exists.
@@ -23,10 +23,19 @@ from rehearsal.dev_server import ROOT
 from rehearsal.ports import free_port
 from tests.docs.blocks import Block, Command, blocks_of, commands_of, difference
 
-PAGE = ROOT / "README.md"
-BLOCKS = blocks_of(PAGE)
-CONSOLE = [block for block in BLOCKS if block.language == "console"]
-PYTHON = [(block, BLOCKS[index + 1]) for index, block in enumerate(BLOCKS) if block.language == "python"]
+
+def _id(page: str, block: Block) -> str:
+    return f"{page}, line {block.line_number}"
+
+
+PAGES = ("README.md", "docs/calling.md", "docs/settings.md")
+BLOCKS = [(page, block) for page in PAGES for block in blocks_of(ROOT / page)]
+CONSOLE = [pytest.param(page, block, id=_id(page, block)) for page, block in BLOCKS if block.language == "console"]
+PYTHON = [
+    pytest.param(page, block, BLOCKS[index + 1][1], id=_id(page, block))
+    for index, (page, block) in enumerate(BLOCKS)
+    if block.language == "python"
+]
 
 SERVED_AT = "http://127.0.0.1:8000"
 RUN_HERE = re.compile(
@@ -102,33 +111,33 @@ def run(command: str, running: Running, workspace: Path) -> tuple[list[str], int
     return finished.stdout.replace(running.url, SERVED_AT).split("\n"), finished.returncode
 
 
-@pytest.mark.parametrize("block", CONSOLE, ids=lambda block: f"line {block.line_number}")
-def test_a_console_block(block: Block, running: Running, workspace: Path) -> None:
+@pytest.mark.parametrize(("page", "block"), CONSOLE)
+def test_a_console_block(page: str, block: Block, running: Running, workspace: Path) -> None:
     for shown in commands_of(block):
         if shown.command.strip() == "make run":
             printed = [line.replace(running.url, SERVED_AT) for line in running.output]
             first = next(number for number, line in enumerate(printed) if line.startswith("Ready at"))
-            _compare(shown, printed[first:])
+            _compare(page, shown, printed[first:])
         elif RUN_HERE.match(shown.command):
             output, status = run(shown.command, running, workspace)
             if shown.output:
-                _compare(shown, output)
+                _compare(page, shown, output)
             else:
-                assert status == 0, f"README, line {shown.line_number}: $ {shown.command}\n" + "\n".join(output)
+                assert status == 0, f"{page}, line {shown.line_number}: $ {shown.command}\n" + "\n".join(output)
         else:
             _check_names(shown.command)
 
 
-@pytest.mark.parametrize(("block", "output"), PYTHON, ids=lambda block: f"line {block.line_number}")
-def test_a_python_block(block: Block, output: Block, running: Running, workspace: Path) -> None:
+@pytest.mark.parametrize(("page", "block", "output"), PYTHON)
+def test_a_python_block(page: str, block: Block, output: Block, running: Running, workspace: Path) -> None:
     code = "\n".join(block.lines).replace(SERVED_AT, running.url)
     finished = subprocess.run(
         [sys.executable, "-c", code], cwd=workspace, capture_output=True, text=True, timeout=240, check=False
     )
-    assert finished.returncode == 0, f"README, line {block.line_number}: {finished.stderr[-2000:]}"
+    assert finished.returncode == 0, f"{page}, line {block.line_number}: {finished.stderr[-2000:]}"
     if output.language == "text":
         found = difference(output.lines, finished.stdout.split("\n"))
-        assert found is None, f"README, line {output.line_number}: {found}"
+        assert found is None, f"{page}, line {output.line_number}: {found}"
 
 
 def test_make_run_listens_on_the_loopback_interface_only(running: Running) -> None:
@@ -143,9 +152,9 @@ def test_make_run_listens_on_the_loopback_interface_only(running: Running) -> No
     assert {address.ip for address in listening} <= {"127.0.0.1", "::1"}, listening
 
 
-def _compare(shown: Command, output: list[str]) -> None:
+def _compare(page: str, shown: Command, output: list[str]) -> None:
     found = difference(shown.output, output)
-    assert found is None, f"README, line {shown.line_number}: $ {shown.command}\n{found}"
+    assert found is None, f"{page}, line {shown.line_number}: $ {shown.command}\n{found}"
 
 
 def _check_names(command: str) -> None:

@@ -12,6 +12,17 @@ from rehearsal.dev_server import ROOT
 from rehearsal.texts import OWN_LONG_TEXTS, OWN_SHORT_TEXTS, SENTIMENTS, read_labelled, varied_texts
 
 PAGES = sorted(page for folder in ("", "docs/", "bench/", "texts/", "models/*/") for page in ROOT.glob(f"{folder}*.md"))
+PACKAGES = (
+    "batch_classification/",
+    "batch_embedding/",
+    "batch_generation/",
+    "batch_http/",
+    "batch_inference/",
+    "batch_ray/",
+    "client/src/batch_client/",
+    "platform_rules/",
+)
+"""What README's tree names module by module: all that goes to an instance or to a user's machine."""
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)", re.DOTALL)
 
 
@@ -56,6 +67,27 @@ def test_links_inside_the_repository_lead_somewhere(page: Path) -> None:
     targets = [target for target in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in target]
     missing = [target for target in targets if not _exists(page, target)]
     assert not missing, f"{page.name} links to {missing}"
+
+
+def test_the_readme_is_short_and_its_tree_names_every_module() -> None:
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert page.count("\n") <= 200
+    tree = page.partition("## How it works")[2].partition("```\n")[2].partition("\n```")[0]
+    rows = re.split(r"^(?=\S)", tree, flags=re.MULTILINE)
+    missing = []
+    for package in PACKAGES:
+        row = next((row for row in rows if package in re.split(r"[\s,]", row)[0]), "")
+        folders = set(re.findall(r"(\w+)/\*", row))
+        names = set(re.findall(r"\w+", row))
+        modules = [path.relative_to(ROOT / package) for path in (ROOT / package).rglob("[!_]*.py")]
+        missing += [
+            f"{package}/{module}"
+            for module in modules
+            if "tests" not in module.parts and module.stem not in names and not folders & set(module.parts)
+        ]
+    missing += [path.name for path in ROOT.glob("*.py") if path.name not in tree]
+    missing += [f"{path.parent.name}/" for path in ROOT.glob("*/__init__.py") if f"{path.parent.name}/" not in tree]
+    assert not missing, f"README's tree lacks {missing}"
 
 
 def test_the_tables_of_the_results_are_those_of_the_runs() -> None:
