@@ -1,5 +1,6 @@
 """A run is known by what answers at its address, not by the address."""
 
+import asyncio
 import csv
 import json
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from batch_client import Client
+from batch_client import AsyncClient, Client
 from batch_client.journal import num_rows_done
 from batch_client.service_identity import ServiceIdentity
 from other_servers import serving_as
@@ -185,3 +186,20 @@ def test_a_dry_run_says_why_the_service_is_not_known(run: Run, tmp_path: Path) -
     dry = run("score", tmp_path / "in.txt", "--url", "http://127.0.0.1:9", "--out", tmp_path / "o.csv", "--dry-run")
     assert dry.exit_code == 0
     assert "Service: not known (cannot connect to http://127.0.0.1:9" in dry.stdout
+
+
+def test_asking_what_the_service_is_waits_for_no_request_with_texts(service: Service) -> None:
+    """The one request that may be in flight hangs until the identity is known."""
+    service[1].behaviour.delay_s = 60.0
+
+    async def ask() -> ServiceIdentity | None:
+        async with AsyncClient(service[0], max_concurrency=1) as client:
+            texts = asyncio.create_task(client.classify(["good"]))
+            while not service[1].most_in_flight:
+                await asyncio.sleep(0.01)
+            found = await client.identity()
+            texts.cancel()
+            await asyncio.gather(texts, return_exceptions=True)
+            return found
+
+    assert str(asyncio.run(asyncio.wait_for(ask(), 30))) == FIRST

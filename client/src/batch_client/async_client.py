@@ -117,7 +117,7 @@ class AsyncClient:
         self._enter_loop()
         if not is_patient:
             return await self._transport.identity()
-        return await self._delivery.persist(self._transport.identity)
+        return await self._delivery.persist(self._transport.identity, is_aside=True)
 
     @property
     def concurrency(self) -> int:

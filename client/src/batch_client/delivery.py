@@ -64,12 +64,15 @@ class Delivery:
         """
         return await self._deliver(texts, self._options.attempts)
 
-    async def persist(self, attempt: Callable[[], Awaitable[AnswerT]], patience_s: float | None = None) -> AnswerT:
+    async def persist(
+        self, attempt: Callable[[], Awaitable[AnswerT]], patience_s: float | None = None, is_aside: bool = False
+    ) -> AnswerT:
         """The answer of a request that has no part to blame: tried again until it comes or patience ends.
 
         `patience_s` is for a service that gives no sign at all; one that answers a status is waited for as in any run.
+        With `is_aside` it neither waits for a slot behind requests with texts, nor counts for how many there may be.
         """
-        return await self._persist(attempt, num_texts=1, attempts=None, patience_s=patience_s)
+        return await self._persist(attempt, None if is_aside else 1, attempts=None, patience_s=patience_s)
 
     async def _deliver(self, texts: Sequence[str], attempts: int) -> list[Outcome]:
         try:
@@ -103,11 +106,11 @@ class Delivery:
     async def _persist(
         self,
         attempt: Callable[[], Awaitable[AnswerT]],
-        num_texts: int,
+        num_texts: int | None,
         attempts: int | None,
         patience_s: float | None = None,
     ) -> AnswerT:
-        """Try until there is an answer.
+        """Try until there is an answer. Without `num_texts` it is none that counts for the limit on concurrency.
 
         Raises:
             _RequestFailedError: the service failed on it `attempts` times, although it is alive.
@@ -129,7 +132,9 @@ class Delivery:
         async with self._clock.beating():
             return await AsyncRetrying(retry=retry_if_exception_type(TransientError), wait=self._wait_s)(try_once)
 
-    async def _attempt(self, attempt: Callable[[], Awaitable[AnswerT]], num_texts: int) -> AnswerT:
+    async def _attempt(self, attempt: Callable[[], Awaitable[AnswerT]], num_texts: int | None) -> AnswerT:
+        if num_texts is None:
+            return await attempt()
         async with self.limit.slot() as started:
             try:
                 answer = await attempt()
