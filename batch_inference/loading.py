@@ -9,11 +9,11 @@ from typing import Any
 import torch
 
 from batch_inference.checkpoint import load_checkpoint
-from batch_inference.device import pick_device
+from batch_inference.device import pick_device, set_up_gpu
 from batch_inference.errors import ModelLoadError
 from batch_inference.forward.kernels import Kernels
 from batch_inference.forward.kernels_cpu import CpuKernels, can_run
-from batch_inference.forward.kernels_cuda import CudaKernels
+from batch_inference.forward.kernels_cuda import CudaKernels, can_fuse_gelu
 from batch_inference.forward.kernels_int8 import Int8Kernels
 from batch_inference.forward.streams import CpuStreams, CudaStreams, Streams
 from batch_inference.forward.weights import can_pack
@@ -39,7 +39,7 @@ def load_model(settings: EncoderSettings, head: Head) -> EncoderModel:
     if device == "cpu":
         bound_kept_memory()
     else:
-        torch.cuda.set_per_process_memory_fraction(settings.gpu_memory_fraction, device)
+        set_up_gpu(device, settings.gpu_memory_fraction)
     tokenizer, module = load_checkpoint(settings, head.auto_class, "a checkpoint", device, DTYPES[precision])
     streams: Streams = CpuStreams() if device == "cpu" else CudaStreams(device)
     padded = EncoderModel(
@@ -79,7 +79,8 @@ def _pick_precision(settings: EncoderSettings, device: str) -> str:
 def _kernels(model: EncoderModel, streams: Streams, precision: str) -> Kernels:
     """How the pass without padding computes on this device, in this precision."""
     if model.device != "cpu":
-        return CudaKernels(streams.upload)
+        capability = torch.cuda.get_device_capability(model.device)
+        return CudaKernels(streams.upload, has_fused_gelu=can_fuse_gelu(precision, capability))
     if precision == "int8":
         return Int8Kernels(model.tokenizer.encode(SAMPLE_TEXTS, model.max_tokens).rows)
     return CpuKernels()

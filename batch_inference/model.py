@@ -26,6 +26,9 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 _OFFSET_POSITIONS = {"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "longformer"}
 """Architectures whose positions count from `pad_token_id + 1`, as RoBERTa's do."""
 
+OUT_OF_MEMORY = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDA error: out of memory")
+"""What torch calls no `OutOfMemoryError`: a library's own memory, and a kernel that is loaded on its first launch."""
+
 MAX_IN_FLIGHT_ON_GPU = 2
 """Passes without padding that a GPU has at a time: one that it computes, and one that follows it without a gap. `make
 check-gpu` measures what the second one brings."""
@@ -140,6 +143,8 @@ class EncoderModel:
             raise DeviceOutOfMemoryError(f"{num_rows} rows do not fit the memory of {self.device}") from None
         except (RuntimeError, IndexError) as error:
             _let_go_of_tensors(error)
+            if any(words in str(error) for words in OUT_OF_MEMORY):
+                raise DeviceOutOfMemoryError(f"{num_rows} rows do not fit the memory of {self.device}") from None
             if not self._is_device_alive():
                 raise DeviceLostError(f"{self.device} answers nothing any more: {error}") from error
             raise ForwardPassError(f"the forward pass failed: {error}") from error

@@ -6,10 +6,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
+from tools.check_gpu.passes import attentions
 from tools.check_gpu.rules import SIZE, decide
 from tools.check_gpu.wheels import NEEDED, pinned
 
@@ -56,6 +59,12 @@ def test_what_was_not_measured_decides_nothing() -> None:
 
 def test_every_wheel_is_in_the_version_of_the_image() -> None:
     assert len(pinned((ROOT / "constraints.txt").read_text())) == len(NEEDED)
+
+
+def test_no_attention_is_compared_where_it_cannot_run() -> None:
+    run = SimpleNamespace(is_dry=False)
+    assert attentions(run, torch.float32).keys() == {"efficient"}
+    assert attentions(run, torch.float16).keys() == {"efficient", "flash"}
 
 
 def test_it_runs_dry_from_end_to_end(tmp_path: Path) -> None:

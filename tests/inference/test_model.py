@@ -13,6 +13,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Dist
 
 from batch_classification.in_process import load_classifier
 from batch_classification.settings import BUNDLED_MODEL_PATH
+from batch_inference.device import set_up_gpu
 from batch_inference.errors import DeviceLostError, DeviceOutOfMemoryError, ForwardPassError, ModelLoadError
 from batch_inference.forward.packed import PackedClassifier
 from batch_inference.model import EncoderModel
@@ -92,8 +93,23 @@ def test_a_missing_model_is_one_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_a_missing_gpu_is_one_sentence() -> None:
-    with pytest.raises(ModelLoadError, match="BATCH_PROCESSOR_DEVICE='cuda'"):
+    with pytest.raises(ModelLoadError, match=r"BATCH_PROCESSOR_DEVICE='cuda', .*: .*(built for CPUs|driver is for)"):
         load_classifier(model="bundled", device="cuda")
+
+
+def test_a_gpu_is_fed_by_one_thread_of_torch_and_sums_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    # There is no GPU here: its memory's bound is only noted.
+    bounds: list[tuple[float, str]] = []
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda *bound: bounds.append(bound))
+    num_threads = torch.get_num_threads()
+    try:
+        set_up_gpu("cuda:0", 0.5)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(num_threads)
+    assert bounds == [(0.5, "cuda:0")]
+    assert not torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction
+    assert not torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction
 
 
 def test_numbers_that_are_not_finite_never_leave_the_model() -> None:
@@ -108,10 +124,20 @@ def test_a_row_that_is_too_long_is_an_error_and_not_an_answer(bundled: EncoderMo
         probabilities(bundled, [[5] * 513])
 
 
-def test_out_of_device_memory_has_its_own_error(bundled: EncoderModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A GPU's out-of-memory cannot be had here: the error is the one that torch raises.
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"),
+    ],
+)
+def test_out_of_device_memory_has_its_own_error(
+    bundled: EncoderModel, monkeypatch: pytest.MonkeyPatch, error: RuntimeError
+) -> None:
+    # A GPU's out-of-memory cannot be had here: the errors are those that torch raises.
     def out_of_memory(rows: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        raise error
 
     monkeypatch.setattr(bundled.forward, "logits", out_of_memory)
     with pytest.raises(DeviceOutOfMemoryError):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import gelu
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import (
     AutoModelForSequenceClassification,
@@ -24,8 +25,9 @@ from batch_classification.settings import BUNDLED_MODEL_PATH
 from batch_inference.forward.attention_cuda import attend_efficient, attend_flash, attend_row_by_row
 from batch_inference.forward.kernels import Kernels, PlacedRows
 from batch_inference.forward.kernels_cpu import CpuKernels
-from batch_inference.forward.kernels_cuda import CudaKernels
+from batch_inference.forward.kernels_cuda import CudaKernels, can_fuse_gelu
 from batch_inference.forward.packed import PackedClassifier, PackedEncoder
+from batch_inference.forward_check import TOLERANCES
 from batch_inference.token_rows import TokenRows
 
 CUDA_ON_CPU = CudaKernels(torch.from_numpy, attend_row_by_row)
@@ -184,6 +186,38 @@ def calls_of(encoder: PackedEncoder, rows: PlacedRows, is_autocast: bool) -> lis
 
 NO_ATTENTION = CudaKernels(torch.from_numpy, lambda queries, keys, values, row_starts, longest: queries.contiguous())
 """A GPU's classes without attention: no call of a stand-in is among those that are counted."""
+
+
+@pytest.mark.parametrize(
+    ("precision", "capability", "can_fuse"),
+    [
+        ("float16", (9, 0), True),
+        ("bfloat16", (8, 0), True),
+        ("float16", (12, 0), False),
+        ("float32", (9, 0), False),
+    ],
+)
+def test_gelu_is_fused_where_that_is_near_enough_and_fast(
+    precision: str, capability: tuple[int, int], can_fuse: bool
+) -> None:
+    assert can_fuse_gelu(precision, capability) == can_fuse
+
+
+def test_in_float32_a_gpus_fused_gelu_would_fail_the_start_up_check(
+    bundled: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # On a CPU the fused GELU is the exact one: the GPU's, by the tanh formula, is put in its place.
+    def fused(bias: torch.Tensor, inputs: torch.Tensor, weight: torch.Tensor, *, use_gelu: bool) -> torch.Tensor:
+        return gelu(torch.addmm(bias, inputs, weight), approximate="tanh")
+
+    monkeypatch.setattr(torch, "_addmm_activation", fused)
+    rows = rows_of([3, 17, 60, 200], bundled.config.vocab_size)
+    apart = CudaKernels(torch.from_numpy, attend_row_by_row, has_fused_gelu=False)
+    errors = [
+        (packed(PackedClassifier(bundled, kernels), rows) - plain(bundled, rows)).abs().max().item()
+        for kernels in (CUDA_ON_CPU, apart)
+    ]
+    assert errors[0] > TOLERANCES["float32"] > errors[1]
 
 
 @pytest.mark.parametrize("kernels", [KERNELS["cpu"], NO_ATTENTION], ids=["cpu", "cuda"])

@@ -70,7 +70,7 @@ class FakeEvent:
 @pytest.fixture
 def cuda(monkeypatch: pytest.MonkeyPatch) -> Cuda:
     cuda = Cuda()
-    names = iter(["kernels", "copies"])
+    names = iter(["kernels", "copies", "results"])
     empty, to, to_host = torch.empty, torch.Tensor.to, torch.Tensor.cpu
 
     def copying(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -111,7 +111,18 @@ def test_nothing_is_read_back_before_it_is_asked_for(cuda: Cuda, streams: CudaSt
     assert cuda.log == ["kernels waits for default"] * 2
     assert second.to_host().tolist() == [2.0]
     assert first.to_host().tolist() == [1.0]
-    assert cuda.log[2:] == ["host waits for the event in kernels", "read back in copies"] * 2
+    assert cuda.log[2:] == ["host waits for the event in kernels", "read back in results"] * 2
+
+
+def test_the_thread_that_waits_reads_back_and_nobody_does_so_again(cuda: Cuda, streams: CudaStreams) -> None:
+    computation = streams.launch(lambda: torch.tensor([1.0]))
+    watcher = threading.Thread(target=computation.wait)
+    watcher.start()
+    watcher.join(WAIT_S)
+    assert cuda.log[-1] == "read back in results"
+    num_entries = len(cuda.log)
+    assert computation.to_host().tolist() == [1.0]
+    assert len(cuda.log) == num_entries
 
 
 def test_kernels_are_launched_in_a_stream_of_their_own(cuda: Cuda, streams: CudaStreams) -> None:

@@ -79,10 +79,11 @@ def _products(run: Run, rows: int, dtype: torch.dtype) -> Callable[[], object]:
     return lambda: [torch.addmm(*layer) for layer in layers]
 
 
-def _attentions(run: Run) -> dict[str, Attend]:
+def attentions(run: Run, dtype: torch.dtype) -> dict[str, Attend]:
+    """Those to compare in this precision. FlashAttention has none for float32."""
     if run.is_dry:
         return {"row by row": attend_row_by_row}
-    return {"efficient": attend_efficient, "flash": attend_flash}
+    return {"efficient": attend_efficient} | ({} if dtype == torch.float32 else {"flash": attend_flash})
 
 
 @torch.inference_mode()
@@ -98,7 +99,7 @@ def attention(run: Run) -> Figures:
         queries, keys, values = torch.randn(shape, device=run.device, dtype=run.dtype).unbind(1)
         longest = int(rows.lengths.max())
         expected = attend_row_by_row(queries, keys, values, starts, longest).float()
-        for name, attend in _attentions(run).items():
+        for name, attend in attentions(run, run.dtype).items():
             error = (attend(queries, keys, values, starts, longest).float() - expected).abs().max().item()
             call = _bound(attend, queries, keys, values, starts, longest)
             figures[f"{kind}/{name}"] = {"us": 1000 * run.device_ms(call), "max_error": error}
@@ -112,7 +113,7 @@ def _bound(call: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
 def _packed(run: Run, dtype: torch.dtype) -> dict[str, PackedClassifier]:
     """The packed pass, and the same without each of the parts that have to earn their place."""
     model = run.model(dtype)
-    first, *others = _attentions(run).items()
+    first, *others = attentions(run, dtype).items()
     variants = {
         "packed": CudaKernels(run.upload, first[1]),
         "packed, biases not folded": CudaKernels(run.upload, first[1], has_folded_biases=False),
