@@ -47,7 +47,7 @@ def _why_no_gpu() -> str:
         warnings.simplefilter("always")
         torch.cuda.is_available()
         # 12080 is a driver for CUDA 12.8; 0 is none.
-        driver = torch._C._cuda_getDriverVersion()
+        driver = torch._C._cuda_getDriverVersion()  # type: ignore[attr-defined]
     reasons = [str(warning.message).splitlines()[0] for warning in caught]
     reasons.append(f"PyTorch is built for CUDA {torch.version.cuda}, the driver is for {driver or 'none'}")
     return "; ".join(reasons)

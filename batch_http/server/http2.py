@@ -20,7 +20,7 @@ from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H2ProtocolAssumedError, H11Protocol
 
 from batch_http.server.connections import patience_with
-from batch_http.server.http2_sending import forget_stream, mend_sending, stream_send
+from batch_http.server.http2_sending import forget_stream, repair_sending, stream_send
 
 DEFAULT_WINDOW_BYTES = 2**16 - 1
 """What a connection may send unacknowledged until it is told otherwise: RFC 9113, section 6.9.2."""
@@ -42,7 +42,7 @@ def repair_http2() -> None:
     Config.max_app_queue_size = 0
     H2Protocol.initiate = _initiate_with_wide_windows  # type: ignore[method-assign]
     H2Protocol._handle_events = _handle_events_of_open_streams  # type: ignore[method-assign]
-    mend_sending()
+    repair_sending()
     H2Protocol.stream_send = _stream_send_in_time  # type: ignore[method-assign]
     H11Protocol._check_protocol = _check_protocol_but_no_upgrade  # type: ignore[method-assign]
 

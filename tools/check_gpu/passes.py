@@ -83,7 +83,10 @@ def attentions(run: Run, dtype: torch.dtype) -> dict[str, Attend]:
     """Those to compare in this precision. FlashAttention has none for float32."""
     if run.is_dry:
         return {"row by row": attend_row_by_row}
-    return {"efficient": attend_efficient} | ({} if dtype == torch.float32 else {"flash": attend_flash})
+    compared: dict[str, Attend] = {"efficient": attend_efficient}
+    if dtype != torch.float32:
+        compared["flash"] = attend_flash
+    return compared
 
 
 @torch.inference_mode()
