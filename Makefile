@@ -12,6 +12,10 @@ INSTALLED := $(VENV)/.installed
 MINILM_INSTALLED := $(VENV)/.installed-minilm
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
+# Packages are installed without bytecode, and most of their modules are never imported. The others' is written at their
+# first import, even where the environment forbids it: else every start would compile them anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 REQUESTS ?= 50000
 DURATION ?= 30m
 
@@ -100,7 +104,6 @@ check-gpu: $(INSTALLED)
 
 # To serve and to score: the image's packages, the client, and what tools.run_locally uses. pip's own index gives Linux
 # the builds of PyTorch for CUDA, several GB; without an NVIDIA GPU, the ones for CPUs are taken first if they can be had.
-# Modules are compiled when they are first imported: most never are.
 $(RUN_INSTALLED): pyproject.toml client/pyproject.toml requirements.txt constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	@index=$$($(PYTHON) tools/torch_index.py $(TORCH_CPU_INDEX)); [ -z "$$index" ] || \
