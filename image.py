@@ -1,5 +1,5 @@
 """The CUDA image, every file that a chute needs in it (`chutes deploy` uploads the chute's own file alone), and the
-machines that it is placed on.
+machines that it runs on.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ BASE_USER = "chutes"
 """Who builds in that base, and has its pip on the PATH."""
 
 INSTANCE_USER = "1000:1000"
-"""User and group of an instance, whoever they are in the image."""
+"""User and group of an instance; in the image they may have other names."""
 
 PACKAGES = {"requirements.txt": "/app/requirements.txt", "constraints.txt": "/app/constraints.txt"}
 CODE = {
@@ -73,7 +73,7 @@ def bundled_model(settings: DeploymentSettings) -> dict[str, str]:
 
 
 def placement(settings: DeploymentSettings) -> dict[str, Any]:
-    """What a `Chute` is told of its machines: which, how many, for how long, and how many requests at a time."""
+    """Arguments of `Chute` about its machines: which, how many, for how long, and how many requests at a time."""
     return {
         "node_selector": NodeSelector(
             gpu_count=settings.gpu_count,

@@ -64,7 +64,7 @@ _BATCH_EXAMPLES: Final = {
 
 _FULL: Final = "the queue is full: this request has 900 tokens, 524000 of 524288 are taken; try again in 2 s"
 _FAILED: Final = "the model failed on this request; the log says why"
-_RETRY_AFTER: Final = {"Retry-After": "Seconds after which a place is likely"}
+_RETRY_AFTER: Final = {"Retry-After": "Seconds after which a slot is likely to be free"}
 _ERRORS: Final = {
     400: Answer("The request breaks a rule; every problem is named", [Refusal], {"detail": [_BLANK_PROBLEM]}),
     429: Answer(

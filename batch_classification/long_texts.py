@@ -31,10 +31,10 @@ def without_long_texts(request: RequestT, engine: Engine) -> RequestT:
     if request.on_invalid_text == "reject":
         raise InvalidRequest(
             [
-                Problem(loc=["texts", place], msg=f"texts[{place}] {text.problem}", type=text.kind)
+                Problem(loc=["texts", index], msg=f"texts[{index}] {text.problem}", type=text.kind)
                 if isinstance(request, BatchRequest)
                 else Problem(loc=["text"], msg=f"text {text.problem}", type=text.kind)
-                for place, text in enumerate(checked)
+                for index, text in enumerate(checked)
                 if isinstance(text, InvalidText)
             ]
         )

@@ -1,4 +1,4 @@
-"""What the model sees in place of handles and links. The caller always gets the text back as it was sent."""
+"""What the model sees instead of handles and links. The caller always gets the text back as it was sent."""
 
 from __future__ import annotations
 

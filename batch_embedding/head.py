@@ -11,7 +11,7 @@ from transformers import AutoModel
 
 from batch_embedding.recipe import Recipe
 from batch_inference.forward.forward import Forward
-from batch_inference.forward.kernels import Kernels, PlacedRows
+from batch_inference.forward.kernels import DeviceRows, Kernels
 from batch_inference.forward.packed import PackedEncoder
 from batch_inference.forward.padded import PaddedForward, PaddedRows
 from batch_inference.forward.streams import Upload
@@ -63,14 +63,14 @@ class PackedPooler:
         self.prepare = self._encoder.prepare
         self._pooling = pooling
 
-    def logits(self, rows: PlacedRows) -> torch.Tensor:
+    def logits(self, rows: DeviceRows) -> torch.Tensor:
         """One forward pass; shape (rows, hidden times modes)."""
         if self._pooling == ("cls",):
             return self._encoder.hidden_states(rows, rows.first_tokens).float()
         hidden = self._encoder.hidden_states(rows).float()
         return torch.cat([self._pool(hidden, rows, mode) for mode in self._pooling], dim=1)
 
-    def _pool(self, hidden: torch.Tensor, rows: PlacedRows, mode: str) -> torch.Tensor:
+    def _pool(self, hidden: torch.Tensor, rows: DeviceRows, mode: str) -> torch.Tensor:
         if mode == "cls":
             return hidden.index_select(0, rows.first_tokens)
         starts = rows.row_starts.long()

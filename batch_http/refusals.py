@@ -1,4 +1,4 @@
-"""Requests that are refused before they reach a cord: what each is told."""
+"""Requests that are refused before they reach a cord, and the sentence that each gets."""
 
 from __future__ import annotations
 

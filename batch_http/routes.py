@@ -15,7 +15,7 @@ ENCRYPTED_PATH = re.compile(r"/(?:[0-9a-f]{2})+", re.ASCII)
 
 SDK_PREFIX, SDK_PATHS_FOR_ALL = "/_", {"/_metrics"}
 """The SDK serves more under this prefix, for the platform's checks of an instance: `/_slurp` reads any file, `/_procs`
-tells every process's environment, `/_connectivity` fetches any address. In production only the platform's keys lead
+shows every process's environment, `/_connectivity` fetches any address. In production only the platform's keys lead
 there. In dev mode nothing does, and any page that a browser on the machine shows could ask."""
 
 

@@ -1,4 +1,4 @@
-"""The budget of a pass, which shrinks when the device's memory does not do, and grows back."""
+"""A pass's token budget: halved on out-of-memory, doubled again after 50 good passes."""
 
 from __future__ import annotations
 

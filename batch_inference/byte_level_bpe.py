@@ -27,7 +27,7 @@ class ByteLevelBpe:
 
     Args:
         token_ids: of the 256 bytes, then of the merges' products, best first; shape (tokens,).
-        ranks: the place in `token_ids` of each byte string.
+        ranks: the index in `token_ids` of each byte string.
     """
 
     def __init__(self, token_ids: Int32Array, ranks: dict[bytes, int]) -> None:

@@ -24,8 +24,8 @@ def bound_kept_memory() -> None:
 
     torch keeps as many kernels again for every thread, in a cache of its own in front of that one; it saves no time.
 
-    Left alone, memory rises for half an hour of mixed traffic (`make soak`, bundled model), from 630 to 990 MiB; so, it
-    is level after three minutes, at 825 MiB.
+    By default memory keeps rising for half an hour of mixed traffic (`make soak`, bundled model), from 630 to 990 MiB;
+    with these limits it is level after three minutes, at 825 MiB.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", MAX_CACHED_KERNELS)
     os.environ.setdefault("LRU_CACHE_CAPACITY", "1")
@@ -36,7 +36,7 @@ def bound_kept_memory() -> None:
 def keep_freed_memory() -> None:
     """Let the allocator keep what one pass frees for the next. Does nothing where the C library is not glibc.
 
-    Left alone, glibc gives large blocks back to the system, which hands them out again page by page: 8,000 to 12,000
+    By default glibc gives large blocks back to the system, which hands them out again page by page: 8,000 to 12,000
     page faults a pass, and 6 to 13 % of its CPU time (bundled model, 1,280 tokens, two cores). In return, the process
     keeps the memory of its largest pass.
     """

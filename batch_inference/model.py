@@ -134,7 +134,7 @@ class EncoderModel:
 
     @contextmanager
     def device_errors(self, num_rows: int) -> Iterator[None]:
-        """Tell apart what a pass of so many rows can run into: too little memory, a lost device, anything else."""
+        """Translate what a pass of so many rows can run into: out of memory, a lost device, anything else."""
         try:
             yield
         except torch.OutOfMemoryError as error:

@@ -27,7 +27,7 @@ def in_own_thread(work: Callable[[], T]) -> T:
         except BaseException as error:
             future.set_exception(error)
 
-    # As a daemon, it doesn't keep a process from ending that is told to.
+    # A daemon does not keep the process from ending.
     thread = threading.Thread(target=run, name="in-own-thread", daemon=True)
     thread.start()
     result = future.result()

@@ -68,7 +68,7 @@ def plan_pass(waiting: Mapping[int, int], oldest: int, cost: PassCost) -> dict[i
 
     Args:
         waiting: how many texts of each length wait; `waiting[oldest]` is at least 1.
-        oldest: length of the text that has waited longest. It is always in the pass, so none waits for ever.
+        oldest: length of the text that has waited longest. It is always in the pass, so no text starves.
         cost: the cost model.
 
     Returns:

@@ -67,7 +67,7 @@ def pick_cost(points: Sequence[BudgetPoint]) -> PassCost:
         ValueError: fewer than two points.
     """
     if len(points) < 2:
-        raise ValueError("two points are needed to tell the fixed part of a pass's cost from the rest")
+        raise ValueError("two points are needed to separate the fixed part of a pass's cost from the rest")
     best = max(point.tokens_per_second for point in points)
     budget = min(point.max_batch_tokens for point in points if point.tokens_per_second >= GOOD_ENOUGH * best)
     slope, intercept = statistics.linear_regression(

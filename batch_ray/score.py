@@ -33,8 +33,8 @@ FILTER_MEMORY_BYTES = 64 * 2**20
 def start_ray(address: str | None, num_actors: int) -> None:
     """Join a cluster, or start one on this machine.
 
-    On a machine with as many cores as actors, a resumed job would wait for ever: the actors hold all CPUs that Ray
-    counts, and one more is wanted. So a local cluster is told of some more; they are slots, not cores.
+    On a machine with as many cores as actors, a resumed job would never end: the actors hold all CPUs that Ray
+    counts, and one more is wanted. So a local cluster gets some more; they are slots, not cores.
     """
     if address is not None:
         ray.init(address=address)

@@ -26,7 +26,7 @@ from bench.checkpoints import CACHE, MODELS
 from bench.machine import describe_machine
 from bench.record import Record
 from bench.report import summary, tables, write_run
-from bench.session import ARMS_BEFORE, Options, Session, known_arms, tell
+from bench.session import ARMS_BEFORE, Options, Session, known_arms, log_progress
 from bench.workloads import WORKLOADS
 from rehearsal.texts import default_texts, describe_texts, read_labelled
 
@@ -95,16 +95,16 @@ def main() -> int:
         record = Record(command, describe_machine(args.threads) | {"texts": describe_texts(args.texts, texts)})
     for name, value in record.machine.items():
         print(f"{name}: {value}")
-    # A run that is told to stop ends its servers and writes what it has.
+    # A run that gets SIGTERM ends its servers and writes what it has.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         Session(options, record).run()
     finally:
         if record.samples and not args.quick:
             write_run(record, args.out)
-            tell(f"wrote {args.out}")
+            log_progress(f"wrote {args.out}")
     result = summary(record)
-    tell("\n".join(tables(result)))
+    log_progress("\n".join(tables(result)))
     print(json.dumps(result))
     return 1 if record.failures else 0
 

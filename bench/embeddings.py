@@ -1,5 +1,5 @@
 """The embedder's engine beside sentence-transformers and, if it is installed, Infinity's engine, taking turns:
-`python -m bench.embeddings`. Texts per second of CPU time: on a shared machine the clock tells little.
+`python -m bench.embeddings`. Texts per second of CPU time: on a shared machine the clock says little.
 """
 
 from __future__ import annotations

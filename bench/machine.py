@@ -35,7 +35,7 @@ def describe_machine(threads: int) -> dict[str, str]:
 
 
 def load_before() -> str:
-    """The load average of the last minute, to tell whether the machine was quiet."""
+    """The load average of the last minute, which says whether the machine was quiet."""
     return f"{os.getloadavg()[0]:.2f}"
 
 

@@ -1,4 +1,4 @@
-"""Whether anything but the bench runs: waits for quiet, and tells how much else ran during a measurement."""
+"""Whether anything but the bench runs: waits for quiet, and measures how much else ran during a measurement."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ EXAMPLE_CHUNK_SIZE = 16
 
 @dataclass(frozen=True)
 class Answer:
-    """The label of each text of a request and, where the routine tells, the tokens the model saw."""
+    """The label of each text of a request and, where the routine knows it, the tokens the model saw."""
 
     labels: list[str]
     num_tokens: list[int]

@@ -121,7 +121,7 @@ class Session:
 
     def _start(self, model: str, kind: TextKind, name: str) -> Arm | None:
         """Start an arm and warm it up; None, with the reason kept, if that fails."""
-        tell(f"{model}, {kind}: starting {name}")
+        log_progress(f"{model}, {kind}: starting {name}")
         log, threads, folder = self._log(model, name), self._options.threads, checkpoint(model)
         try:
             root = self._options.before if name.endswith(BEFORE) and self._options.before else ROOT
@@ -155,7 +155,7 @@ class Session:
     def _sweep(self, model: str, kind: TextKind, pipeline: InProcessArm) -> None:
         wait_until_quiet()
         curve = sweep_pipeline(pipeline, self._texts(model, kind, self._options.warm_up_texts[model]))
-        tell(f"pipeline by batch size: {', '.join(f'{size}: {speed:.1f}/s' for size, speed in curve.items())}")
+        log_progress(f"pipeline by batch size: {', '.join(f'{size}: {speed:.1f}/s' for size, speed in curve.items())}")
         self._record.sweeps.setdefault(model, {})[kind] = {str(size): speed for size, speed in curve.items()}
         pipeline.batch_size = max(curve, key=lambda size: curve[size])
 
@@ -176,7 +176,7 @@ class Session:
             for workload in workloads:
                 started_at = time.monotonic()
                 if repeat and started_at + took_s[workload.name] > deadline:
-                    tell(f"{model}: no time left for round {repeat + 1} of {workload.name}")
+                    log_progress(f"{model}: no time left for round {repeat + 1} of {workload.name}")
                     continue
                 self._run_round(model, workload, arms, first[workload.name] + repeat, limit)
                 self._record.write(self._options.folder / "record.json")
@@ -210,7 +210,7 @@ class Session:
             flop = shape.useful_flop(measured.num_tokens) if measured.num_tokens else None
             sample = Sample.of((model, workload.name, name), repeat, measured, reference, flop)
             self._record.samples.append(sample)
-            tell(f"{model} {workload.name} #{repeat + 1} {name}: {sample.texts_per_s:.1f} texts/s")
+            log_progress(f"{model} {workload.name} #{repeat + 1} {name}: {sample.texts_per_s:.1f} texts/s")
 
     def _measure_in_quiet(self, arm: Arm, requests: list[list[str]], clients: int) -> Measurement:
         """Measure when nothing else runs; if something did after all, once again."""
@@ -219,18 +219,18 @@ class Session:
             measured = arm.measure(requests, clients)
             if measured.other_cores <= DISTURBED_CORES:
                 break
-            tell(f"{arm.name}: others kept {measured.other_cores:.2f} cores busy")
+            log_progress(f"{arm.name}: others kept {measured.other_cores:.2f} cores busy")
         return measured
 
     def _run_extras(self, engine: InProcessArm, in_int8: list[Arm]) -> None:
         """What is measured once, on the bundled model only: many texts, and what int8 loses."""
         if self._options.scale_texts:
             self._record.scale = measure_scale(engine, self._tweets, self._options.scale_texts)
-            tell(f"scale: {self._record.scale}")
+            log_progress(f"scale: {self._record.scale}")
         if in_int8:
             for arm in (engine, *in_int8):
                 self._record.macro_recall[arm.name] = measure_recall(arm, self._options.texts)
-            tell(f"macro recall: {self._record.macro_recall}")
+            log_progress(f"macro recall: {self._record.macro_recall}")
         self._record.write(self._options.folder / "record.json")
 
     def _texts(self, model: str, kind: TextKind, count: int) -> list[str]:
@@ -243,7 +243,7 @@ class Session:
 
     def _fail(self, model: str, name: str, error: ArmError) -> None:
         self._record.failures[f"{name} with {model}"] = str(error)
-        tell(str(error))
+        log_progress(str(error))
 
 
 def _in_quiet(limit: InProcessArm) -> dict[str, float]:
@@ -251,7 +251,7 @@ def _in_quiet(limit: InProcessArm) -> dict[str, float]:
     return limit.flop_per_s()
 
 
-def tell(message: str) -> None:
+def log_progress(message: str) -> None:
     """Progress goes to standard error, with the time and the machine's load."""
     print(f"{time.strftime('%H:%M:%S')} (load {load_before()}) {message}", file=sys.stderr, flush=True)
 

@@ -1,6 +1,6 @@
 """Give every peer a virtual environment of its own: `python -m bench.setup [PEER ...]`.
 
-A peer that cannot be installed is told with pip's own words; the others go on.
+For a peer that cannot be installed, pip's own words are printed; the others go on.
 """
 
 from __future__ import annotations

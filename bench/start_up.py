@@ -1,7 +1,7 @@
 """How long an instance takes until it serves, with bytecode and without: `python -m bench.start_up`.
 
 The platform deletes all bytecode from an image and writes none, so that every start compiles what it imports. The two
-kinds of start take turns; CPU seconds are told beside those of the clock, which other programs on the machine stretch.
+kinds of start take turns; CPU seconds are printed beside those of the clock, which other programs stretch.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from typing import Any
 from bench.arms import ArmError, HttpArm
 from bench.checkpoints import CACHE, MODELS, checkpoint
 from bench.servers import PEER_NAMES, SERVERS
-from bench.session import tell
+from bench.session import log_progress
 from bench.tuning import Tuning, write_tuned
 from bench.workloads import WORKLOADS, TextKind
 from rehearsal.texts import default_texts, mixed_texts, read_labelled, tweet_texts
@@ -48,7 +48,7 @@ def score(model: str, kind: TextKind, peer: str, tuning: Tuning, threads: int) -
     try:
         arm = HttpArm(SERVERS[peer], checkpoint(model), threads, tuning, CACHE / f"tune-{model}-{peer}.log")
     except ArmError as error:
-        tell(str(error))
+        log_progress(str(error))
         return 0.0
     try:
         for name, count in NUM_TEXTS[model][kind].items():
@@ -59,7 +59,7 @@ def score(model: str, kind: TextKind, peer: str, tuning: Tuning, threads: int) -
             arm.measure(requests[: max(1, len(requests) // 2)], workload.clients)
             speeds.append(count / arm.measure(requests, workload.clients).elapsed_s)
     except ArmError as error:
-        tell(str(error))
+        log_progress(str(error))
         return 0.0
     finally:
         arm.close()
@@ -69,12 +69,12 @@ def score(model: str, kind: TextKind, peer: str, tuning: Tuning, threads: int) -
 def tune(model: str, kind: TextKind, peer: str, threads: int) -> Tuning:
     """The best settings found for a peer, one setting after the other."""
     best, best_score = Tuning(), score(model, kind, peer, Tuning(), threads)
-    tell(f"{model} {kind} {peer} {best}: {best_score:.1f}")
+    log_progress(f"{model} {kind} {peer} {best}: {best_score:.1f}")
     for name, values in CANDIDATES[peer].items():
         for value in values:
             candidate = replace(best, **{name: value})
             candidate_score = score(model, kind, peer, candidate, threads)
-            tell(f"{model} {kind} {peer} {candidate}: {candidate_score:.1f}")
+            log_progress(f"{model} {kind} {peer} {candidate}: {candidate_score:.1f}")
             if candidate_score > best_score:
                 best, best_score = candidate, candidate_score
     return best

@@ -54,7 +54,7 @@ class Refusal:
 
     @property
     def sentence(self) -> str:
-        """What to tell a person."""
+        """What a person is shown."""
         return self.meaning or self.detail
 
 
@@ -64,7 +64,7 @@ def _server_fails(meaning: str) -> Refusal:
 
 
 def refusals(chute: ChuteArgs, prices: Mapping[str, float] = LAST_KNOWN_PRICES) -> Iterator[Refusal]:
-    """Every reason to refuse this first deployment, whoever's it is; the server stops at the first."""
+    """Every reason to refuse this first deployment, for any account; the server stops at the first."""
     yield from refusals_of_ordinary_users(chute)
     yield from refusals_of_the_kind(chute)
     yield from refusals_of_the_machines(chute, prices)

@@ -18,7 +18,7 @@ class AliveProbe(threading.Thread):
     """Gets `/_alive` from the moment it is started. Use as a context manager.
 
     The SDK serves it from a thread of the instance's process, from before the chute is loaded: what delays it is
-    whoever holds the interpreter's lock for long.
+    a thread that holds the interpreter's lock for long.
     """
 
     def __init__(self, port: int) -> None:

@@ -71,7 +71,7 @@ class Deployer:
 
     @contextmanager
     def edited(self, name: str, old: str, new: str) -> Iterator[None]:
-        """A file of the project with `new` in place of `old`, for a while."""
+        """A file of the project with `new` instead of `old`, for a while."""
         file = self.clone / name
         code = file.read_text(encoding="utf-8")
         assert code.count(old) == 1, f"{old!r} is not to be found once in {file}"

@@ -44,7 +44,7 @@ class Gateway:
     Attributes:
         others: further instances of the chute.
         http2: send all requests over one HTTP/2 connection, as the server does with an instance that has certificates.
-            Its HTTP client never resets a stream: the instance is not told of users who leave. Otherwise each request
+            Its HTTP client never resets a stream: the instance does not learn who left. Otherwise each request
             has a connection of its own, closed when its user leaves, as with an instance without certificates.
         timeout_s: how long an instance may take to send anything.
         write_timeout_s: how long it may leave what it is sent unread.
@@ -185,7 +185,7 @@ class Gateway:
         return stats
 
     async def gauge(self, name: str) -> float:
-        """One of the service's own figures, as Prometheus reads them: an invocation would take a place among users."""
+        """One of the service's own figures, as Prometheus reads them: an invocation would take a slot from users."""
         lines = (await self._monitor.get("/_metrics")).text.splitlines()
         return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
 
@@ -232,7 +232,7 @@ class Gateway:
             yield event({"error": refusal.answer.json()["detail"]})
 
     async def _streamed(self, cord: dict[str, Any], payload: bytes) -> AsyncGenerator[str, None]:
-        """A stream's chunks. An error after the first is told in one more chunk, and the stream ends like any other.
+        """A stream's chunks. An error after the first is sent as one more chunk, and the stream ends like any other.
 
         A stream that another instance starts over is passed on from its beginning, after what the first one sent.
         """
@@ -298,7 +298,7 @@ class Gateway:
                     raise InstanceBusy
                 if response.status_code == 400:
                     await response.aread()
-                    # Twice: once where the instance is called, once where its error is told to the user.
+                    # Twice: once where the instance is called, once where its error is passed to the user.
                     raise Refused(400, f"Invalid request: Invalid request: {response.text}")
                 if response.status_code != 200:
                     await response.aread()

@@ -37,7 +37,7 @@ class LaidOutImage:
 
 
 def lay_out_image(dockerfile: str, build_context: bytes, folder: Path) -> LaidOutImage:
-    """Follow the Dockerfile in an empty folder. What ADD makes belongs to whoever runs this: root, as in Docker."""
+    """Follow the Dockerfile in an empty folder. What ADD makes belongs to this process's user: root, as in Docker."""
     context, root = folder / "context", folder / "root"
     with zipfile.ZipFile(io.BytesIO(build_context)) as archive:
         archive.extractall(context)

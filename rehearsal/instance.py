@@ -5,7 +5,7 @@ chute from the current folder, run its start-up hooks, map its public paths, add
 Hypercorn configured alike. Left out is what needs the closed-source parts or a validator to talk to: attestation
 and TLS. Replaced are:
 
-- aegis' encryption (`SessionCipher` in its place),
+- aegis' encryption (`SessionCipher` instead),
 - aegis' end-to-end encryption (`EndToEndHandle`),
 - aegis' lock of the network once the chute has started (`lock_network`),
 - graval's holder of the two hotkeys. The SDK's check of the request's signature runs as it is.

@@ -1,6 +1,6 @@
 """The user that an instance runs as: on the platform user and group 1000, who may read everything and write little.
 
-Taking another user needs root and `setpriv`, of util-linux. Elsewhere an instance runs as whoever runs the tests, and
+Taking another user needs root and `setpriv`, of util-linux. Elsewhere an instance runs as the tests' user, and
 the tests about what it may write skip.
 """
 

@@ -73,7 +73,7 @@ def tweet_texts(tweets: list[str], count: int) -> list[str]:
 
 
 def mixed_texts(tweets: list[str], count: int, tokenizer_file: Path) -> list[str]:
-    """Tweets with one text in ten of 400 tokens or more, at random places."""
+    """Tweets with one text in ten of 400 tokens or more, at random positions."""
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
     rng = random.Random(2)
     texts = tweet_texts(tweets, count)

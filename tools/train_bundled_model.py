@@ -75,7 +75,7 @@ def read_examples(path: Path) -> list[Example]:
 
 
 def emoji_variants(examples: list[Example], rng: random.Random) -> list[Example]:
-    """The examples that hold emoticons, with emoji in their place."""
+    """The examples that hold emoticons, with emoji instead of them."""
     variants = []
     for example in examples:
         text = example.text

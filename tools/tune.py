@@ -67,7 +67,7 @@ def compare_precisions(settings: ClassifierSettings, budget: int, repeats: int) 
         speed = budget / ROW_TOKENS / seconds
         print(f"{precision:>9} {speed:9.1f} {pass_s['float32'] / seconds:12.2f}")
     fastest = min(pass_s, key=lambda precision: pass_s[precision])
-    print(f"Fastest here: BATCH_PROCESSOR_PRECISION={fastest}; tools/evaluate_model.py tells what it costs in recall.")
+    print(f"Fastest here: BATCH_PROCESSOR_PRECISION={fastest}; `python -m tools.evaluate_model` measures its recall.")
 
 
 def main() -> int:

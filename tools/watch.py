@@ -1,6 +1,6 @@
 """Say what a chute is doing, without asking for an instance of it.
 
-The API tells whether there is one. Only then is the service asked for its figures, once: each answered call keeps the
+The API says whether there is one. Only then is the service asked for its figures, once: each answered call keeps the
 instance for another `SHUTDOWN_AFTER_SECONDS`, so a watcher that went on asking would never let it go. With `--every`,
 the API alone is asked again and again, until Ctrl-C or until the instance is gone.
 """

@@ -21,7 +21,7 @@ from batch_http.refusals import INVALID_REQUEST, Refused
 logger = logging.getLogger(__name__)
 
 REFUSAL_FIELD = f"refused-{secrets.token_hex(16)}"
-"""Of the object that takes the place of a body which is not to be parsed. No caller can know the name."""
+"""Of the object that stands for a body which is not to be parsed. No caller can know the name."""
 
 GZIP_WINDOW = 16 + zlib.MAX_WBITS
 

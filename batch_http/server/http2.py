@@ -23,7 +23,7 @@ from batch_http.server.connections import patience_with
 from batch_http.server.http2_sending import forget_stream, repair_sending, stream_send
 
 DEFAULT_WINDOW_BYTES = 2**16 - 1
-"""What a connection may send unacknowledged until it is told otherwise: RFC 9113, section 6.9.2."""
+"""What a connection may send before the first window update: RFC 9113, section 6.9.2."""
 
 WINDOW_BYTES = 2**31 - 1
 """The widest flow-control window: RFC 9113, section 6.9.1. Hypercorn acknowledges whatever it reads at once, so that a

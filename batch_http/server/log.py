@@ -1,4 +1,4 @@
-"""A log that never blocks: whoever writes a line goes on at once, whatever becomes of the line.
+"""A log that never blocks: a thread that writes a line goes on at once, even if the line is dropped.
 
 With a pipe as standard output that nobody reads, a full disk or a terminal that is held, the event loop would stand
 still in the middle of a log line, and every request with it.
@@ -46,7 +46,7 @@ class NonBlockingStream:
         """Nothing: handlers of logs call it after every line, and the line is on its way."""
 
     def drain(self) -> None:
-        """Wait until all is written, but not for ever: for the end of the process."""
+        """Wait a bounded time until all is written: for the end of the process."""
         with self._changed:
             self._changed.wait_for(lambda: not self._num_waiting, DRAIN_S)
 
@@ -74,7 +74,7 @@ class NonBlockingStream:
 
 
 def keep_log_from_blocking() -> None:
-    """Put a stream that never blocks in place of standard output and error, also for what logs to them already."""
+    """Replace standard output and error by streams that never block, also for what logs to them already."""
     loggers = [logging.getLogger(), *map(logging.getLogger, logging.root.manager.loggerDict)]
     handlers = [handler for each in loggers for handler in each.handlers if isinstance(handler, logging.StreamHandler)]
     for name in ("stdout", "stderr"):

@@ -1,4 +1,4 @@
-"""Which rows of a pass without padding share a call of attention, the one place where it matters where a row ends.
+"""Which rows of a pass without padding share a call of attention, the only step for which it matters where a row ends.
 
 Each call wakes the other cores, which takes long when something else runs on them, such as the answers to the pass
 before. 60 tweets have 30 different lengths: calls of one length each cost a service with 64 clients a tenth of its
@@ -17,7 +17,7 @@ MIN_CALL_TOKENS = 512
 """Rows of one length are a group by themselves if they have so many tokens together; a group is full with so many."""
 
 MAX_GROUP_PADDING = 1.25
-"""Places over tokens in a group of rows of different lengths."""
+"""Positions over tokens in a group of rows of different lengths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,9 @@ class AttentionGroup:
     Attributes:
         num_tokens: of all its rows.
         num_rows, length: the shape that attention sees.
-        padded: for each place of that shape, which of the group's tokens is there; padding repeats a row's first token.
-            None if there is no padding. Shape (rows x length,).
-        real: the places that are not padding, in order; shape (tokens,).
+        padded: for each position of that shape, which of the group's tokens is there; padding repeats
+            a row's first token. None if there is no padding. Shape (rows x length,).
+        real: the positions that are not padding, in order; shape (tokens,).
         mask: added to the scores, minus infinity where there is no token to look at; shape (rows, 1, 1, length).
     """
 
@@ -47,9 +47,9 @@ class AttentionGroup:
         if num_tokens == num_rows * longest:
             return cls(num_tokens, num_rows, longest)
         counts = torch.tensor(lengths)[:, None]
-        places = torch.arange(longest)
-        is_real = places < counts
-        padded = counts.cumsum(0) - counts + places * is_real
+        positions = torch.arange(longest)
+        is_real = positions < counts
+        padded = counts.cumsum(0) - counts + positions * is_real
         mask = torch.zeros(is_real.shape).masked_fill_(~is_real, float("-inf"))
         return cls(
             num_tokens, num_rows, longest, padded.flatten(), is_real.flatten().nonzero()[:, 0], mask[:, None, None]

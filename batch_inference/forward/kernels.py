@@ -15,7 +15,7 @@ from batch_inference.token_rows import TokenRows
 
 
 @dataclass(frozen=True, slots=True)
-class PlacedRows:
+class DeviceRows:
     """Packed rows on the device.
 
     Attributes:
@@ -33,7 +33,7 @@ class PlacedRows:
     groups: tuple[AttentionGroup, ...] = ()
 
     @classmethod
-    def of(cls, rows: PackedRows, buffer: torch.Tensor, groups: tuple[AttentionGroup, ...] = ()) -> PlacedRows:
+    def of(cls, rows: PackedRows, buffer: torch.Tensor, groups: tuple[AttentionGroup, ...] = ()) -> DeviceRows:
         """Rows whose `buffer` is this tensor on the device."""
         positions_end = 2 * rows.num_tokens
         return cls(
@@ -98,10 +98,10 @@ class Kernels(Protocol):
         """Called once an encoder is built of these parts, with what runs it on rows of token ids."""
         ...
 
-    def place(self, rows: PackedRows) -> PlacedRows:
+    def to_device(self, rows: PackedRows) -> DeviceRows:
         """Bring rows to the device; copying may still go on."""
         ...
 
-    def attend(self, projected: torch.Tensor, rows: PlacedRows, num_heads: int) -> torch.Tensor:
+    def attend(self, projected: torch.Tensor, rows: DeviceRows, num_heads: int) -> torch.Tensor:
         """Attention within each row, from its queries, keys and values: (tokens, 3 x hidden) to (tokens, hidden)."""
         ...

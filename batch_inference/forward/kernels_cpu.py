@@ -13,7 +13,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from batch_inference.forward.attention_groups import AttentionGroup, grouped
-from batch_inference.forward.kernels import FeedForward, Linear, PlacedRows
+from batch_inference.forward.kernels import DeviceRows, FeedForward, Linear
 from batch_inference.forward.rows import PackedRows
 from batch_inference.forward.weights import Affine, EncoderWeights, scale_queries
 from batch_inference.token_rows import TokenRows
@@ -35,8 +35,11 @@ def can_run(dtype: torch.dtype) -> bool:
 
 
 class CpuLinear(ABC):
-    """What follows a layer works in place, and not inside oneDNN's kernels: as a part of those it is slower for small
-    passes, and on AVX2 for large ones too."""
+    """A linear layer by oneDNN's kernels, and what follows it.
+
+    GELU and the residual run in place after the product: fused into oneDNN's kernel they are slower for small passes,
+    and on AVX2 for large ones too.
+    """
 
     @abstractmethod
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -92,12 +95,12 @@ class CpuKernels:
     def calibrate(self, run: Callable[[TokenRows], object]) -> None:
         """There is nothing to learn."""
 
-    def place(self, rows: PackedRows) -> PlacedRows:
+    def to_device(self, rows: PackedRows) -> DeviceRows:
         """Nothing is copied; which rows share a call of attention is decided."""
         groups = tuple(AttentionGroup.of(group) for group in grouped(rows.lengths[: rows.num_rows]))
-        return PlacedRows.of(rows, torch.from_numpy(rows.buffer), groups)
+        return DeviceRows.of(rows, torch.from_numpy(rows.buffer), groups)
 
-    def attend(self, projected: torch.Tensor, rows: PlacedRows, num_heads: int) -> torch.Tensor:
+    def attend(self, projected: torch.Tensor, rows: DeviceRows, num_heads: int) -> torch.Tensor:
         """One group of rows at a time."""
         hidden_size = projected.shape[1] // 3
         attended = projected.new_empty((len(projected), hidden_size))
@@ -113,8 +116,8 @@ class CpuKernels:
             if group.real is None:
                 attended[start:end].view(values.shape).copy_(values)
             else:
-                places = values.reshape(-1, hidden_size)
-                torch.index_select(places, 0, group.real, out=attended[start:end])
+                padded = values.reshape(-1, hidden_size)
+                torch.index_select(padded, 0, group.real, out=attended[start:end])
             start = end
         attended[start:] = 0
         return attended

@@ -11,7 +11,7 @@ from dataclasses import replace
 import torch
 
 from batch_inference.forward.attention_cuda import attend_efficient
-from batch_inference.forward.kernels import FeedForward, PlacedRows
+from batch_inference.forward.kernels import DeviceRows, FeedForward
 from batch_inference.forward.rows import PackedRows
 from batch_inference.forward.streams import Upload
 from batch_inference.forward.weights import Affine, BlockWeights, EncoderWeights
@@ -79,11 +79,11 @@ class CudaKernels:
     def calibrate(self, run: Callable[[TokenRows], object]) -> None:
         """There is nothing to learn."""
 
-    def place(self, rows: PackedRows) -> PlacedRows:
+    def to_device(self, rows: PackedRows) -> DeviceRows:
         """Start copying rows to the device."""
-        return PlacedRows.of(rows, self._upload(rows.buffer))
+        return DeviceRows.of(rows, self._upload(rows.buffer))
 
-    def attend(self, projected: torch.Tensor, rows: PlacedRows, num_heads: int) -> torch.Tensor:
+    def attend(self, projected: torch.Tensor, rows: DeviceRows, num_heads: int) -> torch.Tensor:
         """One call for all rows, which need no padding."""
         num_tokens = len(projected)
         queries, keys, values = projected.view(num_tokens, 3, num_heads, -1).unbind(1)

@@ -213,7 +213,7 @@ class Int8Kernels(CpuKernels):
     """How a CPU computes an encoder in int8.
 
     Args:
-        calibration: rows whose pass tells how large the model's values are, such as those of `CALIBRATION_TEXTS`.
+        calibration: rows whose pass shows how large the model's values are, such as those of `CALIBRATION_TEXTS`.
     """
 
     def __init__(self, calibration: TokenRows) -> None:

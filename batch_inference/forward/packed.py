@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.nn.functional import embedding, linear
 
-from batch_inference.forward.kernels import Kernels, PlacedRows
+from batch_inference.forward.kernels import DeviceRows, Kernels
 from batch_inference.forward.rows import pack
 from batch_inference.forward.weights import Affine, BlockWeights, EncoderWeights, HeadWeights
 from batch_inference.token_rows import TokenRows
@@ -37,15 +37,15 @@ class PackedEncoder:
         self._blocks = [_Block(block, weights, kernels) for block in weights.blocks]
         kernels.calibrate(lambda rows: self.hidden_states(self.prepare(rows)))
 
-    def prepare(self, rows: TokenRows) -> PlacedRows:
+    def prepare(self, rows: TokenRows) -> DeviceRows:
         """Lay rows of token ids one after the other, on the device.
 
         Raises:
             IndexError: a row or an id has no embedding.
         """
-        return self._kernels.place(pack(rows, self._weights))
+        return self._kernels.to_device(pack(rows, self._weights))
 
-    def hidden_states(self, rows: PlacedRows, wanted: torch.Tensor | None = None) -> torch.Tensor:
+    def hidden_states(self, rows: DeviceRows, wanted: torch.Tensor | None = None) -> torch.Tensor:
         """Run the encoder.
 
         Args:
@@ -80,11 +80,11 @@ class PackedClassifier:
         assert head is not None
         self._dense, self._out = (Affine(part.weight.float(), part.bias.float()) for part in (head.dense, head.out))
 
-    def prepare(self, rows: TokenRows) -> PlacedRows:
+    def prepare(self, rows: TokenRows) -> DeviceRows:
         """As `PackedEncoder.prepare`."""
         return self._encoder.prepare(rows)
 
-    def logits(self, rows: PlacedRows) -> torch.Tensor:
+    def logits(self, rows: DeviceRows) -> torch.Tensor:
         """One forward pass; float32, shape (rows, labels)."""
         first = self._encoder.hidden_states(rows, rows.first_tokens).float()
         with torch.autocast(first.device.type, enabled=False):
@@ -104,7 +104,7 @@ class _Block:
         self._num_heads = weights.num_heads
         self._attend = kernels.attend
 
-    def __call__(self, hidden: torch.Tensor, rows: PlacedRows, wanted: torch.Tensor | None = None) -> torch.Tensor:
+    def __call__(self, hidden: torch.Tensor, rows: DeviceRows, wanted: torch.Tensor | None = None) -> torch.Tensor:
         attended = self._attend(self._attention_in(hidden), rows, self._num_heads)
         if wanted is not None:
             hidden, attended = hidden.index_select(0, wanted), attended.index_select(0, wanted)

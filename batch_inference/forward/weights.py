@@ -73,7 +73,7 @@ class EncoderWeights:
         blocks: in their order.
         epsilon: what the norms add to a variance.
         num_heads: of attention.
-        pad_token_id: what fills places of no text; 0 if the model has none.
+        pad_token_id: what padding is filled with; 0 if the model has none.
         first_position: that of a row's first token.
         is_pad_skipped: a pad token that a text spells out does not count, and has the position before the first.
     """

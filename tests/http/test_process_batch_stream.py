@@ -14,7 +14,7 @@ import torch
 from batch_classification.stream import stream_batch
 from batch_http.json_lines import MAX_WRITES
 from batch_inference.engine import Engine
-from batch_inference.forward.kernels import PlacedRows
+from batch_inference.forward.kernels import DeviceRows
 from rehearsal.dev_server import Server
 from schemas import BatchRequest
 from tests.http.contract import check_line
@@ -97,7 +97,7 @@ def test_a_failure_midway_is_the_last_line_and_is_counted(engine: Engine, monkey
     logits = engine.model.forward.logits
     poison = engine.model.tokenizer.encode(["zebra"], 512).rows.input_ids[1]
 
-    def failing(packed: PlacedRows) -> torch.Tensor:
+    def failing(packed: DeviceRows) -> torch.Tensor:
         if poison in packed.input_ids:
             raise RuntimeError("secret details")
         return logits(packed)

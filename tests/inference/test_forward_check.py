@@ -15,7 +15,7 @@ from batch_classification.settings import BUNDLED_MODEL_PATH, ClassifierSettings
 from batch_http.engine_stats import batch_stats
 from batch_inference.engine import Engine
 from batch_inference.errors import DeviceLostError, ModelLoadError
-from batch_inference.forward.kernels import PlacedRows
+from batch_inference.forward.kernels import DeviceRows
 from batch_inference.forward.packed import PackedClassifier
 from batch_inference.forward.weights import Affine
 from batch_inference.loading import load_model
@@ -45,7 +45,7 @@ class WrongHead(PackedClassifier):
 
 
 class NotFinite(PackedClassifier):
-    def logits(self, rows: PlacedRows) -> torch.Tensor:
+    def logits(self, rows: DeviceRows) -> torch.Tensor:
         logits = super().logits(rows)
         # In the longest row only, as an overflow would.
         logits[int(rows.row_starts.diff()[: rows.num_rows].argmax())] = float("nan")
@@ -58,12 +58,12 @@ class FailsToLoad(PackedClassifier):
 
 
 class FailsToRun(PackedClassifier):
-    def logits(self, rows: PlacedRows) -> torch.Tensor:
+    def logits(self, rows: DeviceRows) -> torch.Tensor:
         raise RuntimeError("no kernel image is available")
 
 
 class Slow(PackedClassifier):
-    def logits(self, rows: PlacedRows) -> torch.Tensor:
+    def logits(self, rows: DeviceRows) -> torch.Tensor:
         return [super(Slow, self).logits(rows) for _ in range(12)][-1]
 
 

@@ -23,7 +23,7 @@ from transformers import (
 
 from batch_classification.settings import BUNDLED_MODEL_PATH
 from batch_inference.forward.attention_cuda import attend_efficient, attend_flash, attend_row_by_row
-from batch_inference.forward.kernels import Kernels, PlacedRows
+from batch_inference.forward.kernels import DeviceRows, Kernels
 from batch_inference.forward.kernels_cpu import CpuKernels
 from batch_inference.forward.kernels_cuda import CudaKernels, can_fuse_gelu
 from batch_inference.forward.packed import PackedClassifier, PackedEncoder
@@ -178,7 +178,7 @@ def casts(calls: list[tuple[str, tuple[torch.dtype, ...]]]) -> list[str]:
 
 
 @torch.inference_mode()
-def calls_of(encoder: PackedEncoder, rows: PlacedRows, is_autocast: bool) -> list[tuple[str, tuple[torch.dtype, ...]]]:
+def calls_of(encoder: PackedEncoder, rows: DeviceRows, is_autocast: bool) -> list[tuple[str, tuple[torch.dtype, ...]]]:
     with Calls() as seen, torch.autocast("cpu", torch.bfloat16) if is_autocast else nullcontext():
         encoder.hidden_states(rows, rows.first_tokens)
     return seen.calls

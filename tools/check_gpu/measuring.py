@@ -128,6 +128,6 @@ class Run:
         return statistics.median(took_ms)
 
     def synchronize(self) -> None:
-        """Wait until the device has done all it was told."""
+        """Wait until the device has done all that was launched."""
         if not self.is_dry:
             torch.cuda.synchronize()

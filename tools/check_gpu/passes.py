@@ -114,7 +114,7 @@ def _bound(call: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
 
 
 def _packed(run: Run, dtype: torch.dtype) -> dict[str, PackedClassifier]:
-    """The packed pass, and the same without each of the parts that have to earn their place."""
+    """The packed pass, and the same without each of the parts that have to prove worth their lines."""
     model = run.model(dtype)
     first, *others = attentions(run, dtype).items()
     variants = {

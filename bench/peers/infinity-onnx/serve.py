@@ -28,7 +28,7 @@ def export() -> None:
 if not EXPORTED.exists():
     export()
 program = str(Path(sys.executable).with_name("infinity_emb"))
-# Infinity hands optimum a file's path where that wants a name, so the folder is told as the current one.
+# Infinity hands optimum a file's path where that wants a name, so the folder is made the current one.
 os.chdir(EXPORTED)
 arguments = ["v2", "--model-id", ".", "--served-model-name", "sentiment", "--engine", "optimum"]
 arguments += ["--device", "cpu", "--port", os.environ["BENCH_PORT"], "--host", "127.0.0.1", "--log-level", "warning"]
