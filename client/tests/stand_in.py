@@ -116,6 +116,8 @@ class StandIn:
                 "total_texts_processed": self.seen.total(),
                 "average_batch_time": 0.01,
                 "peak_batch_size": 100,
+                "forward_passes": self.requests["answered"],
+                "cache_hits": 0,
                 "device": "cpu",
                 "model_loaded": True,
                 "current_gpu_memory": None,
@@ -229,6 +231,7 @@ class StandIn:
         return prediction(text) | {"processing_order": order}
 
     def _answer_single(self, body: dict[str, Any]) -> web.Response:
+        self.seen[body["text"]] += 1
         return web.json_response(prediction(body["text"]) | {"processing_order": 0, "processing_time": 0.01})
 
 

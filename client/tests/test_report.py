@@ -10,6 +10,7 @@ from click.testing import Result
 
 from batch_client.journal import Checkpoint
 from batch_client.outcomes import Failure, Prediction
+from batch_client.report import charts
 from batch_client.report.groups import Groups
 from batch_client.report.page import render
 from batch_client.report.tally import Tally
@@ -104,6 +105,59 @@ def test_texts_cannot_break_the_page() -> None:
     page = render(tally, measure_throughput([]), "<in>.csv")
     assert "<script>" not in page
     page.encode()
+
+
+def test_equal_texts_are_named_once_with_their_number() -> None:
+    tally = Tally()
+    for number in range(300):
+        tally.add(f"text {number % 7}", Prediction("POSITIVE", 0.9 - (number % 7) / 100, 5, True))
+        tally.add(" ", Failure("blank", "the text is blank"))
+    expected = [(f"text {index}", 43 if index < 6 else 42) for index in range(5)]
+    assert [(example.text, example.num_rows) for example in tally.confident["POSITIVE"]] == expected
+    assert [example.text for example in tally.doubtful] == [f"text {index}" for index in (6, 5, 4, 3, 2)]
+    assert [(example.text, example.num_rows) for example in tally.failed] == [(" ", 300)]
+    assert [example.num_rows for example in tally.truncated] == [43] * 5
+
+
+def test_other_labels_have_colours_of_their_own() -> None:
+    found = charts.colours([f"{number} STARS" for number in range(1, 6)] + ["POSITIVE"])
+    assert len(set(found.values())) == len(found)
+
+
+@pytest.mark.parametrize(("highest", "labels"), [
+    (0, ["0", "1"]), (3, ["0", "1", "2", "3"]), (97, ["0", "20", "40", "60", "80", "100"]),
+    (1000, ["0", "200", "400", "600", "800", "1,000"]), (12_345, ["0", "5,000", "10,000", "15,000"]),
+])  # fmt: skip
+def test_axes_have_round_numbers_up_to_the_highest_column(highest: int, labels: list[str]) -> None:
+    found = charts.stacked_columns(["a"], [{"POSITIVE": highest}])
+    assert [tick.label for tick in found.up] == labels
+    assert found.up[0].position == charts.HEIGHT
+    assert all(0 <= box.y <= charts.HEIGHT for box in found.boxes)
+
+
+def test_groups_say_their_share_and_how_many_rows_they_are() -> None:
+    bar = charts.share_bars([("Oslo", {"POSITIVE": 3, "NEGATIVE": 1})])[0]
+    assert (bar.label, bar.value) == ("Oslo", "n = 4")
+    assert [box.share for box in bar.boxes] == ["25%", "75%"]
+    assert "75.0% of 4, 3" in bar.boxes[1].title
+
+
+def test_a_report_after_the_fact_counts_what_the_run_counted(
+    service: Service, run: Callable[..., Result], tmp_path: Path
+) -> None:
+    (tmp_path / "in.csv").write_text("shop,review\nOslo,good\nRome,bad\nRome,\n")
+    out, page = tmp_path / "o.csv", tmp_path / "r.html"
+    column = ["--text-column", "review"]
+    assert run("score", tmp_path / "in.csv", *column, "--url", service[0], "--out", out).exit_code == 3
+    arguments = ["report", out, *column, "--out", page, "--by"]
+    result = run(*arguments, "shop")
+    assert (result.exit_code, result.stderr) == (0, f"{page}: 3 rows of {out}.\n")
+    html = page.read_text()
+    for words in ("By shop", "the text is blank", "<dt>With an error</dt><dd>1</dd>", "stand-in", "<dd>review</dd>"):
+        assert words in html
+    assert "pass --overwrite" in run(*arguments, "shop").stderr
+    assert "has no column 'town'" in run(*arguments, "town", "--overwrite").stderr
+    assert "which scored files have" in run("report", tmp_path / "in.csv", "--out", tmp_path / "s.html").stderr
 
 
 def test_a_page_without_rows_is_a_page() -> None:

@@ -12,7 +12,7 @@ from batch_client.errors import InputError
 from batch_client.formats.source import Reader
 from batch_client.journal import Journal
 from batch_client.options import Options
-from batch_client.progress import Tick, progress_bar
+from batch_client.progress import Tick, progress_on
 from batch_client.screen import Screen
 from batch_client.served import ServedBy
 from batch_client.survey import Survey, sha256_of
@@ -52,11 +52,11 @@ async def _ask(
             await client.check(PATIENCE_AT_THE_START_S)
             await served.confirm(client)
         values = islice(reader.values(survey.text_column), journal.num_rows, None)
-        with progress_bar(screen, survey.num_rows, journal.num_rows) as bar:
+        with progress_on(screen, survey.num_rows, journal.num_rows) as show:
             async with aclosing(client.classify_batches(values)) as batches:
                 async for outcomes in batches:
                     journal.append(outcomes, client.concurrency)
-                    bar.show(Tick(journal.num_rows, journal.num_failed, client.concurrency))
+                    show(Tick(journal.num_rows, journal.num_failed, client.concurrency))
                     if journal.is_checkpoint_due:
                         # Taken before the service is asked: a change after that concerns later answers only.
                         mark = journal.mark()

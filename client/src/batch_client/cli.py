@@ -21,21 +21,38 @@ from batch_client.cli_options import (
     ApiKeyOption,
     ColdStartOption,
     ConcurrencyOption,
+    DelimiterOption,
+    EncodingOption,
+    FormatOption,
+    LimitOption,
     MaxLengthOption,
     OnLongTextOption,
+    OutBomOption,
+    OutDelimiterOption,
+    OutFormatOption,
+    OverwriteOption,
     PatienceOption,
+    PrefixOption,
     ProtocolOption,
+    ReportByOption,
+    ReportOption,
     RetryErrorsOption,
+    SampleOption,
+    TextColumnOption,
     TimeoutOption,
+    TolerateErrorsOption,
     UrlOption,
+    VersionOption,
 )
 from batch_client.client import Client
 from batch_client.columns import PredictionColumns
 from batch_client.compare import Comparison, compare
+from batch_client.config import read_config
 from batch_client.describe import describe_plan, describe_summary
 from batch_client.errors import BatchClientError, InputError
+from batch_client.formats.delimited import CellStyle
 from batch_client.formats.delimiters import delimiter_from
-from batch_client.formats.detect import INPUT_FORMATS, OUTPUT_FORMATS
+from batch_client.formats.detect import INPUT_FORMATS
 from batch_client.formats.source import ReadOptions
 from batch_client.formats.values import compact_json
 from batch_client.job import Job
@@ -46,6 +63,7 @@ from batch_client.outcomes import Failure, Prediction
 from batch_client.protocols.native import Native
 from batch_client.score import plan, score
 from batch_client.screen import Screen, console_on, printable
+from batch_client.selected import Selection
 from batch_client.watch import watch
 
 FAILURE, SOME_ROWS_FAILED = 1, 3
@@ -57,29 +75,49 @@ app = typer.Typer(
 )
 
 
+@app.callback()
+def options_of_all_commands(
+    context: typer.Context,
+    version: VersionOption = False,
+) -> None:
+    """Classify the sentiment of texts through a batch-processor service."""
+    with _exit_on_error(is_resumable=False):
+        commands = context.command.commands  # type: ignore[attr-defined]
+        names = {name: {parameter.name for parameter in command.params} for name, command in commands.items()}
+        config = read_config(set().union(*names.values()))
+        context.default_map = {
+            name: {key: value for key, value in config.items() if key in known} for name, known in names.items()
+        }
+
+
 @app.command("score")
 def score_command(
     source: Annotated[str, typer.Argument(metavar="INPUT", help="A file, an address (s3://...), or - for stdin.")],
     out: Annotated[str, typer.Option(help="Result: .csv, .tsv, .jsonl or .parquet (.gz packs), an address, or -.")],
     url: UrlOption,
-    text_column: Annotated[str | None, typer.Option(help="Column that holds the texts.")] = None,
+    text_column: TextColumnOption = None,
     api_key: ApiKeyOption = None,
-    report: Annotated[Path | None, typer.Option(help="Write a page of charts here too.")] = None,
-    report_by: Annotated[str | None, typer.Option(help="Date or category column to chart by.")] = None,
+    report: ReportOption = None,
+    report_by: ReportByOption = None,
+    limit: LimitOption = None,
+    sample: SampleOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a result that exists.")] = False,
+    overwrite: OverwriteOption = False,
     start_over: Annotated[bool, typer.Option("--start-over", help="Discard an unfinished run.")] = False,
     retry_errors: RetryErrorsOption = False,
     accept_model_change: AcceptModelChangeOption = False,
+    tolerate_errors: TolerateErrorsOption = False,
     all_scores: AllScoresOption = False,
-    prefix: Annotated[str, typer.Option(help="Put this before the names of the added columns.")] = "",
-    format: Annotated[str | None, typer.Option(help=f"Of the input: {', '.join(INPUT_FORMATS)}.")] = None,
-    encoding: Annotated[str | None, typer.Option(help="Of the input, such as latin-1.")] = None,
+    prefix: PrefixOption = "",
+    format: FormatOption = None,
+    encoding: EncodingOption = None,
     header: Annotated[bool, typer.Option(help="Whether the first line names the columns (CSV, TSV).")] = True,
     quotes: Annotated[bool | None, typer.Option(help="Whether quotes enclose cells: yes in CSV, no in TSV.")] = None,
-    delimiter: Annotated[str | None, typer.Option(help="What parts the cells: , ; | or tab.")] = None,
+    delimiter: DelimiterOption = None,
     sheet: Annotated[str | None, typer.Option(help="Which sheet of a spreadsheet.")] = None,
-    out_format: Annotated[str | None, typer.Option(help=f"Of the result: {', '.join(OUTPUT_FORMATS)}.")] = None,
+    out_format: OutFormatOption = None,
+    out_delimiter: OutDelimiterOption = None,
+    out_bom: OutBomOption = False,
     protocol: ProtocolOption = Native.name,
     max_length: MaxLengthOption = 512,
     on_long_text: OnLongTextOption = "truncate",
@@ -97,33 +135,73 @@ def score_command(
     Exit code 0: every row has an answer. 3: some rows have an error. 1: failure.
     """
     with _exit_on_error():
-        if format is not None and format not in INPUT_FORMATS:
-            raise InputError(f"--format {format} is not known; use one of {', '.join(INPUT_FORMATS)}")
         options = Options(
             url, api_key or None, max_length, all_scores, protocol, on_long_text,
             max_concurrency=max_concurrency, timeout_s=timeout, patience_s=patience, cold_start_s=cold_start,
         )  # fmt: skip
-        read = ReadOptions(format, encoding, header, quotes, delimiter_from(delimiter) if delimiter else None, sheet)
-        _score(
-            Job(
-                source=source, out=out, options=options, read=read, text_column=text_column, prefix=prefix,
-                overwrite=overwrite, start_over=start_over, report=report, report_by=report_by,
-                retry_errors=retry_errors, accept_model_change=accept_model_change, out_format=out_format,
-            ),
-            dry_run,
+        read = _read_options(format, encoding, header, quotes, delimiter, sheet)
+        job = Job(
+            source=source, out=out, options=options, read=read, text_column=text_column, prefix=prefix,
+            overwrite=overwrite, start_over=start_over, report=report, report_by=report_by,
+            retry_errors=retry_errors, accept_model_change=accept_model_change, out_format=out_format,
+            selection=Selection(limit, sample), style=CellStyle(_delimiter(out_delimiter, "--out-delimiter"), out_bom),
         )  # fmt: skip
+        has_failed = _score(job, dry_run)
+    if has_failed and not tolerate_errors:
+        raise typer.Exit(SOME_ROWS_FAILED)
 
 
-def _score(job: Job, dry_run: bool) -> None:
+def _score(job: Job, dry_run: bool) -> bool:
+    """Score, or say what would be done; returns whether rows have an error."""
     if dry_run:
         for line in describe_plan(job, plan(job)):
             print(printable(line))
-        return
+        return False
     screen = Screen()
     summary = score(job, screen)
     screen.say(*describe_summary(job, summary))
-    if summary.num_failed:
-        raise typer.Exit(SOME_ROWS_FAILED)
+    return summary.num_failed > 0
+
+
+def _read_options(
+    format: str | None,
+    encoding: str | None,
+    header: bool,
+    quotes: bool | None,
+    delimiter: str | None,
+    sheet: str | None,
+) -> ReadOptions:
+    if format is not None and format not in INPUT_FORMATS:
+        raise InputError(f"--format {format} is not known; use one of {', '.join(INPUT_FORMATS)}")
+    return ReadOptions(format, encoding, header, quotes, _delimiter(delimiter, "--delimiter"), sheet)
+
+
+def _delimiter(value: str | None, option: str) -> str | None:
+    return None if value is None else delimiter_from(value, option)
+
+
+@app.command("report")
+def report_command(
+    source: Annotated[str, typer.Argument(metavar="SCORED", help="A file that score wrote.")],
+    out: Annotated[Path, typer.Option(help="Where the page goes.")] = Path("report.html"),
+    by: Annotated[str | None, typer.Option(help="Date or category column to chart by.")] = None,
+    text_column: TextColumnOption = None,
+    prefix: PrefixOption = "",
+    format: FormatOption = None,
+    encoding: EncodingOption = None,
+    delimiter: DelimiterOption = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Write the page of charts about a file that was scored before.
+
+    batch-client report scored.csv --by shop --text-column review --out report.html
+    """
+    with _exit_on_error(is_resumable=False):
+        from batch_client.report.after import report_on
+
+        read = _read_options(format, encoding, True, None, delimiter, None)
+        num_rows = report_on(Path(source), read, out, text_column, by, prefix, overwrite)
+        _say(f"{out}: {num_rows:,} rows of {source}.")
 
 
 @app.command("classify")
@@ -212,6 +290,8 @@ def compare_command(
     print(f"Individual requests: {result.individual_s:.3f}s")
     print(f"Batch processing: {result.batch_s:.3f}s")
     print(f"Speedup: {result.speed_up:.1f}x")
+    if result.work is not None:
+        print(result.work)
 
 
 def main() -> NoReturn:
@@ -227,7 +307,7 @@ def main() -> NoReturn:
 async def _compare(options: Options, num_texts: int, rounds: int) -> Comparison:
     async with AsyncClient(options, on_waiting=_say) as client:
         await client.check(patience_s=15)
-        return await compare(client, ["Sample text for testing"] * num_texts, rounds)
+        return await compare(client, num_texts, rounds)
 
 
 @contextmanager

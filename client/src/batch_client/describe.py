@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from batch_client import locations
 from batch_client.errors import without_secrets
+from batch_client.failures import Failed
 from batch_client.job import Job
 from batch_client.protocols import protocol_for
 from batch_client.score import Plan, Summary
-from batch_client.service_identity import ServiceIdentity
+from batch_client.service_identity import listed_services
 
 
 def describe_plan(job: Job, plan: Plan) -> list[str]:
@@ -20,7 +19,7 @@ def describe_plan(job: Job, plan: Plan) -> list[str]:
     return [
         f"Would score column {survey.text_column!r} of {locations.name_of(job.source)} through {job.options.address}.",
         f"Service: {plan.service}.",
-        *([f"Answers so far by: {_listed(plan.services)}."] if plan.services else []),
+        *([f"Answers so far by: {listed_services(plan.services)}."] if plan.services else []),
         f"Read as: {plan.description}.",
         f"Rows: {survey.num_rows:,}; to be sent: {survey.num_sendable:,}; requests: {num_requests:,} or a few more.",
         *(f"Rows marked without being sent ({kind}): {number:,}" for kind, number in sorted(survey.unsendable.items())),
@@ -35,7 +34,7 @@ def describe_summary(job: Job, summary: Summary) -> list[str]:
     rate = num_asked / summary.elapsed_s if summary.elapsed_s else 0.0
     resumed = f" ({summary.num_resumed:,} of them by an earlier run)" if summary.num_resumed else ""
     out = _name_of_result(job)
-    answered_by = f"Answered by {_listed(summary.services)}" if summary.services else ""
+    answered_by = f"Answered by {listed_services(summary.services)}" if summary.services else ""
     if job.retry_errors and not summary.is_origin_known:
         answered_by += "; which model gave the other answers is not known" if answered_by else ""
     return [
@@ -43,11 +42,13 @@ def describe_summary(job: Job, summary: Summary) -> list[str]:
         *([f"{answered_by}."] if answered_by else []),
         f"{out}: {summary.num_rows:,} rows{resumed}, {summary.num_failed:,} with an error, "
         f"in {summary.elapsed_s:.1f} s ({rate:,.0f} rows/s), {summary.num_retries:,} attempts repeated.",
+        *([f"Without an answer: {'; '.join(map(_failed, summary.failures.items()))}."] if summary.failures else []),
     ]
 
 
-def _listed(services: Sequence[ServiceIdentity]) -> str:
-    return ", then by ".join(map(str, services))
+def _failed(failed: tuple[str, Failed]) -> str:
+    kind, rows = failed
+    return f"{rows.num_rows:,} {kind.replace('_', ' ')} (row {rows.first_row:,}: {rows.first_reason})"
 
 
 def _name_of_result(job: Job) -> str:

@@ -12,7 +12,7 @@ from typing import BinaryIO, Protocol
 from batch_client.columns import PredictionColumns
 from batch_client.durable import open_own
 from batch_client.errors import OutputError
-from batch_client.formats.delimited import DelimitedReader, DelimitedWriter, UnquotableError
+from batch_client.formats.delimited import CellStyle, DelimitedReader, DelimitedWriter, UnquotableError
 from batch_client.formats.json_lines import JsonLinesWriter
 from batch_client.formats.packings import Packing
 from batch_client.formats.source import ArrowReader, Reader, Row
@@ -32,7 +32,7 @@ def encode(
     path: Path,
     format: str,
     packing: Packing | None,
-    has_header: bool,
+    style: CellStyle,
 ) -> int:
     """Write every row with its outcome to `path` as `format` ("csv", "tsv", "jsonl" or "parquet"), durably.
 
@@ -42,13 +42,13 @@ def encode(
         OutputError: a value that the format cannot hold, or not one outcome for each row.
     """
     if format != "tsv":
-        return _encode(reader, outcomes(), columns, path, format, packing, has_header, has_quotes=True)
+        return _encode(reader, outcomes(), columns, path, format, packing, style, has_quotes=True)
     if isinstance(reader, DelimitedReader) and not reader.has_quotes and reader.delimiter == "\t":
-        return _encode(reader, outcomes(), columns, path, format, packing, has_header, has_quotes=False)
+        return _encode(reader, outcomes(), columns, path, format, packing, style, has_quotes=False)
     try:  # TSV has no quotes, unless a cell holds a tab or a line break, which only quotes can keep
-        return _encode(reader, outcomes(), columns, path, format, packing, has_header, has_quotes=False)
+        return _encode(reader, outcomes(), columns, path, format, packing, style, has_quotes=False)
     except UnquotableError:
-        return _encode(reader, outcomes(), columns, path, format, packing, has_header, has_quotes=True)
+        return _encode(reader, outcomes(), columns, path, format, packing, style, has_quotes=True)
 
 
 def _encode(
@@ -58,15 +58,13 @@ def _encode(
     path: Path,
     format: str,
     packing: Packing | None,
-    has_header: bool,
+    style: CellStyle,
     has_quotes: bool,
 ) -> int:
     with _created(path, packing) as file:
         if format == "parquet":
             return _encode_parquet(reader, outcomes, columns, file)
-        return _encode_rows(
-            reader, outcomes, columns, _text_writer(file, reader, columns, format, has_header, has_quotes)
-        )
+        return _encode_rows(reader, outcomes, columns, _text_writer(file, reader, columns, format, style, has_quotes))
 
 
 def _encode_rows(reader: Reader, outcomes: Iterable[Outcome], columns: PredictionColumns, writer: _Writer) -> int:
@@ -109,14 +107,14 @@ def _out_of_balance() -> OutputError:
 
 
 def _text_writer(
-    file: BinaryIO, reader: Reader, columns: PredictionColumns, format: str, has_header: bool, has_quotes: bool
+    file: BinaryIO, reader: Reader, columns: PredictionColumns, format: str, style: CellStyle, has_quotes: bool
 ) -> _Writer:
     if format == "jsonl":
         return JsonLinesWriter(file)
     names = [*reader.columns, *columns.types]
-    if format == "tsv" and has_header and all(len(name) > 1 and name[0] == name[-1] == '"' for name in names):
+    if format == "tsv" and style.has_header and all(len(name) > 1 and name[0] == name[-1] == '"' for name in names):
         has_quotes = True  # else they would be taken for quotes
-    return DelimitedWriter(file, names, "\t" if format == "tsv" else ",", has_header, has_quotes)
+    return DelimitedWriter(file, names, style.delimiter or ("\t" if format == "tsv" else ","), style, has_quotes)
 
 
 @contextmanager

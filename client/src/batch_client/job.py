@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from batch_client import locations
+from batch_client.formats.delimited import CellStyle
 from batch_client.formats.source import ReadOptions
 from batch_client.options import Options
+from batch_client.selected import Selection
 from batch_client.survey import Survey
 
 
@@ -29,6 +31,8 @@ class Job:
     retry_errors: bool = False
     accept_model_change: bool = False
     out_format: str | None = None
+    selection: Selection = field(default_factory=Selection)
+    style: CellStyle = field(default_factory=CellStyle)
 
     @property
     def path(self) -> Path:
@@ -36,6 +40,11 @@ class Job:
         if locations.is_address(self.out):
             return Path(self.out.rstrip("/").rpartition("/")[2])
         return Path(os.path.realpath(self.out)) if os.path.islink(self.out) else Path(self.out)
+
+    @property
+    def cell_style(self) -> CellStyle:
+        """How cells of text are written: with a header if the input has one."""
+        return replace(self.style, has_header=self.read.has_header)
 
     @property
     def is_to_standard_output(self) -> bool:
@@ -58,6 +67,10 @@ class Job:
             "--on-long-text": self.options.on_long_text,
             "--all-scores": self.options.all_scores,
             "--retry-errors": self.retry_errors,
+            "--limit": self.selection.limit,
+            "--sample": self.selection.sample,
+            "--out-delimiter": self.style.delimiter,
+            "--out-bom": self.style.has_bom,
             "--format": self.read.format,
             "--encoding": self.read.encoding,
             "--delimiter": self.read.delimiter,

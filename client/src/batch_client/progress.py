@@ -1,14 +1,18 @@
-"""What a person sees on stderr while a file is scored."""
+"""How far a run is: a bar on a terminal and in a notebook, and now and then a line in a log."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 
 from batch_client.screen import Screen
+
+_SECONDS_BETWEEN_LINES = 15.0
 
 
 @dataclass(frozen=True)
@@ -20,16 +24,8 @@ class Tick:
     concurrency: int
 
 
-class Bar:
-    """A progress bar, moved by ticks."""
-
-    def __init__(self, progress: Progress, num_rows: int, num_done: int) -> None:
-        self._progress = progress
-        self._task = progress.add_task("", total=num_rows, completed=num_done, tick=Tick(num_done, 0, 0))
-
-    def show(self, tick: Tick) -> None:
-        """Move the bar."""
-        self._progress.update(self._task, completed=tick.num_rows, tick=tick)
+Show: TypeAlias = Callable[[Tick], None]
+"""What is called with each tick."""
 
 
 class _Speed(ProgressColumn):
@@ -38,16 +34,51 @@ class _Speed(ProgressColumn):
 
 
 @contextmanager
-def progress_bar(screen: Screen, num_rows: int, num_done: int) -> Iterator[Bar]:
-    """A bar on `screen`, which shows nothing unless it is a terminal."""
-    progress = Progress(
+def progress_on(screen: Screen, num_rows: int | None, num_done: int = 0) -> Iterator[Show]:
+    """What shows ticks on `screen`: a bar where that is a terminal or a notebook, else a line every 15 seconds.
+
+    Args:
+        screen: where it is shown.
+        num_rows: all there are; None if that is not known.
+        num_done: of which so many were done before.
+    """
+    if not (screen.console.is_terminal or screen.console.is_jupyter):
+        yield _Lines(screen, num_rows, num_done).show
+        return
+    with Progress(
         BarColumn(),
         MofNCompleteColumn(),
         _Speed(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[tick].num_failed} errors, {task.fields[tick].concurrency} in flight"),
         console=screen.console,
-        disable=not screen.console.is_terminal,
-    )
-    with progress:
-        yield Bar(progress, num_rows, num_done)
+    ) as progress:
+        task = progress.add_task("", total=num_rows, completed=num_done, tick=Tick(num_done, 0, 0))
+        yield lambda tick: progress.update(task, completed=tick.num_rows, tick=tick)
+
+
+class _Lines:
+    def __init__(self, screen: Screen, num_rows: int | None, num_done: int) -> None:
+        self._screen = screen
+        self._num_rows, self._num_done = num_rows, num_done
+        self._started = time.monotonic()
+        self._next_line = self._started + _SECONDS_BETWEEN_LINES
+
+    def show(self, tick: Tick) -> None:
+        now = time.monotonic()
+        if now < self._next_line:
+            return
+        self._next_line = now + _SECONDS_BETWEEN_LINES
+        rate = (tick.num_rows - self._num_done) / (now - self._started or 1e-9)
+        of, left = "", ""
+        if self._num_rows is not None:
+            of = f" of {self._num_rows:,}"
+            left = f", {_clock((self._num_rows - tick.num_rows) / rate)} left" if rate else ""
+        errors = f"{tick.num_failed:,} errors, {tick.concurrency} in flight"
+        self._screen.say(f"{tick.num_rows:,}{of} rows, {rate:,.0f} rows/s, {errors}{left}")
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

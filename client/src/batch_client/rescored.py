@@ -60,6 +60,11 @@ class RescoredReader:
             is_failed = not _is_empty(row.get(f"{self._prefix}error"))
             yield row.get(column) if is_failed else self._prediction(row, number)
 
+    def reasons(self) -> Iterator[str]:
+        """Why each row has no answer; empty for those that have one."""
+        for reason in self._reader.values(f"{self._prefix}error"):
+            yield "" if _is_empty(reason) else str(reason)
+
     def _prediction(self, row: Row, number: int) -> Prediction:
         cells: list[Any] = [row.get(self._prefix + name) for name in _NEEDED[:4]]
         sentiment, confidence, token_count, truncated = cells

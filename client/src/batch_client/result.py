@@ -41,7 +41,7 @@ def write_result(job: Job, reader: Reader, survey: Survey, journal: Journal, pat
     columns = PredictionColumns(job.prefix, _labels(job, journal))
     columns.check_against(reader.columns)
     packing = None if job.is_to_standard_output else packing_by_name(job.path)
-    num_rows = encode(reader, journal.outcomes, columns, path, format, packing, job.read.has_header)
+    num_rows = encode(reader, journal.outcomes, columns, path, format, packing, job.cell_style)
     check_balance(survey.num_rows, num_rows, "rows in the result")
 
 
@@ -81,10 +81,13 @@ def report(job: Job, reader: Reader, survey: Survey, journal: Journal, services:
     """
     if job.report is None:
         return
+    from batch_client.report.facts import facts_of
     from batch_client.report.page import write_report
 
     try:
-        write_report(job.report, reader, survey.text_column, job.report_by, journal, services)
+        write_report(
+            job.report, reader, survey.text_column, job.report_by, journal, facts_of(job, reader, survey, services)
+        )
     except OSError as error:
         advice = "" if job.is_to_standard_output else "; the same command only writes the report"
         raise OutputError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from batch_client.async_client import AsyncClient
 from batch_client.checks import check_columns, check_destinations, output_format
 from batch_client.durable import locked
 from batch_client.errors import OutputError, ServiceError
+from batch_client.failures import Failed, failures_of
 from batch_client.formats.readers import open_reader
 from batch_client.formats.source import Reader
 from batch_client.job import Job
@@ -30,6 +31,7 @@ from batch_client.rescored import rescored
 from batch_client.result import is_published, publish, report, write_result
 from batch_client.result_note import services_noted_for
 from batch_client.screen import Screen
+from batch_client.selected import selected
 from batch_client.served import ServedBy, noted_services
 from batch_client.service_identity import ServiceIdentity
 from batch_client.survey import Survey, take_survey
@@ -64,6 +66,8 @@ class Summary:
     text_column: str
     services: Sequence[ServiceIdentity]
     """What gave the answers; none if that is not known."""
+    failures: Mapping[str, Failed]
+    """The rows without an answer, by kind."""
     is_origin_known: bool = True
     """Whether the services include those that gave the answers which the input held."""
 
@@ -122,7 +126,7 @@ def _score(job: Job, folder: Path, screen: Screen) -> Summary:
             report(job, reader, survey, journal, served.services)
             return Summary(
                 survey.num_rows, journal.num_failed, num_resumed, num_retries, time.monotonic() - started,
-                reader.description, survey.text_column, served.services, is_origin_known,
+                reader.description, survey.text_column, served.services, failures_of(journal), is_origin_known,
             )  # fmt: skip
 
 
@@ -160,7 +164,7 @@ def _open_source(job: Job, folder: Path) -> Reader:
         reader = open_reader(path, replace(job.read, name=locations.name_of(job.source)), job.text_column)
     else:
         reader = open_reader(Path(job.source), job.read, job.text_column)
-    return rescored(reader, job.prefix) if job.retry_errors else reader
+    return selected(rescored(reader, job.prefix) if job.retry_errors else reader, job.selection)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,3 +21,8 @@ def identity_from(**facts: Any) -> ServiceIdentity | None:
     """The identity with these facts; those that are None are not known. None if nothing is."""
     known = {name: str(value) for name, value in facts.items() if value is not None}
     return ServiceIdentity(known) if known else None
+
+
+def listed_services(services: Sequence[ServiceIdentity]) -> str:
+    """Services in the order in which they answered, for people."""
+    return ", then by ".join(map(str, services))

@@ -39,7 +39,7 @@ def take_survey(reader: Reader, text_column: str | None) -> Survey:
     Raises:
         InputError: the input is not sound, or does not have the column.
     """
-    column = _choose_column(reader, text_column)
+    column = choose_column(reader, text_column)
     unsendable: Counter[str] = Counter()
     num_rows = num_answered = 0
     for value in reader.values(column):
@@ -57,7 +57,8 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _choose_column(reader: Reader, text_column: str | None) -> str:
+def choose_column(reader: Reader, text_column: str | None) -> str:
+    """The column of the texts: the one that is named, or the only one there is. Raises InputError."""
     if text_column is None:
         if len(reader.columns) == 1:
             return reader.columns[0]

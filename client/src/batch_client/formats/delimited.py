@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from batch_client.errors import InputError, OutputError
@@ -115,6 +117,15 @@ class DelimitedReader:
                 raise InputError(f"{self.name}, row that begins in line {last_line}: {error}; {_UNCLOSED}") from None
 
 
+@dataclass(frozen=True)
+class CellStyle:
+    """How CSV and TSV are written. A byte order mark shows Excel that they are UTF-8."""
+
+    delimiter: str | None = None
+    has_bom: bool = False
+    has_header: bool = True
+
+
 class UnquotableError(OutputError):
     """A cell that cannot be written without quotes."""
 
@@ -123,8 +134,10 @@ class DelimitedWriter:
     """Writes rows as cells parted by `delimiter`, in UTF-8, quoted where necessary, lines ended by a line feed."""
 
     def __init__(
-        self, file: BinaryIO, columns: Sequence[str], delimiter: str, has_header: bool = True, has_quotes: bool = True
+        self, file: BinaryIO, columns: Sequence[str], delimiter: str, style: CellStyle, has_quotes: bool = True
     ) -> None:
+        if style.has_bom:
+            file.write(codecs.BOM_UTF8)
         # A lone surrogate (JSON can spell one) is written as its escape: UTF-8 has no bytes for it.
         self._text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="", write_through=True)
         self._columns = columns
@@ -132,7 +145,7 @@ class DelimitedWriter:
         # The module quotes a lone carriage return only if it is part of the line's end.
         lines = _LineFeeds(self._text)
         self._csv = csv.writer(lines, delimiter=delimiter, lineterminator="\r\n", **quoting)
-        if not has_header:
+        if not style.has_header:
             return
         # Quotes around every name keep readers from taking a name's semicolon for a delimiter, and show our own reader
         # of TSV that quotes enclose cells.

@@ -10,12 +10,12 @@ NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _MAX_LINES = 20
 
 
-def delimiter_from(value: str) -> str:
-    """The character that `--delimiter` means: one character, or the name of one. Raises InputError."""
+def delimiter_from(value: str, option: str = "--delimiter") -> str:
+    """The character that an option means: one character, or the name of one. Raises InputError."""
     by_name = {name: delimiter for delimiter, name in NAMES.items()} | {"\\t": "\t", "pipe": "|", "space": " "}
     found = by_name.get(value.lower(), value)
     if len(found) != 1 or found in '"\r\n\0':
-        raise InputError(f"--delimiter {value!r} is not one character; use , ; | or tab")
+        raise InputError(f"{option} {value!r} is not one character; use , ; | or tab")
     return found
 
 

@@ -1,7 +1,12 @@
-"""Geometry of the charts: numbers in, rectangles out, in units of a drawing `WIDTH` wide. The template draws them."""
+"""Geometry of the charts: numbers in, shapes out, in units of a drawing `WIDTH` wide. The template draws them.
+
+Drawn by hand, as SVG: five simple charts need less than a library would bring, which is half a megabyte of JavaScript
+in each page, or pictures that follow neither the reader's dark setting nor the width of a phone.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,13 +15,29 @@ HEIGHT = 150.0
 """Of a chart of columns or a line."""
 BAR_PITCH = 26.0
 """From one horizontal bar to the next."""
+AXIS = 44.0
+"""Where charts with a vertical axis begin."""
 _LABEL_WIDTH = 100.0
-_VALUE_WIDTH = 116.0
+_VALUE_WIDTH = 104.0
+_BAR_WIDTH = WIDTH - _LABEL_WIDTH - _VALUE_WIDTH
+_LEAST_WIDTH_OF_A_SHARE = 30.0
+_MOST_LABELS = 5
+_FIXED_COLOURS = {"NEGATIVE": "negative", "NEUTRAL": "neutral", "POSITIVE": "positive"}
+_NUM_COLOURS = 9
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A mark on an axis: where it is, and what it says; `anchor` is how its text is aligned."""
+
+    position: float
+    label: str
+    anchor: str = "middle"
 
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle that stands for `count` rows of one sentiment; `title` is its tool tip."""
+    """A rectangle that stands for rows of one sentiment; `title` is its tool tip, `share` what stands in it."""
 
     sentiment: str
     x: float
@@ -24,6 +45,7 @@ class Box:
     width: float
     height: float
     title: str
+    share: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,16 +58,39 @@ class Bar:
     boxes: Sequence[Box]
 
 
+@dataclass(frozen=True)
+class Columns:
+    """Columns of boxes, with their axes."""
+
+    boxes: Sequence[Box]
+    across: Sequence[Tick]
+    up: Sequence[Tick]
+
+
+@dataclass(frozen=True)
+class Line:
+    """An SVG path, with its axes."""
+
+    path: str
+    across: Sequence[Tick]
+    up: Sequence[Tick]
+
+
+def colours(sentiments: Sequence[str]) -> dict[str, str]:
+    """The class of CSS that colours each sentiment: the usual three as ever, others by one of nine colours in turn."""
+    others = [sentiment for sentiment in sentiments if sentiment not in _FIXED_COLOURS]
+    return _FIXED_COLOURS | {sentiment: f"c{index % _NUM_COLOURS}" for index, sentiment in enumerate(others)}
+
+
 def sentiment_bars(counts: Mapping[str, int]) -> list[Bar]:
     """One bar per sentiment, as long as its share of the most frequent one."""
     total, most = sum(counts.values()), max(counts.values(), default=1)
     bars = []
     for index, sentiment in enumerate(sorted(counts)):
-        count = counts[sentiment]
-        value = f"{count:,} ({count / total:.1%})"
-        y = index * BAR_PITCH
-        width = (WIDTH - _LABEL_WIDTH - _VALUE_WIDTH) * count / most
-        bars.append(Bar(sentiment, value, y, [Box(sentiment, _LABEL_WIDTH, y, width, 18.0, f"{sentiment}: {value}")]))
+        value = f"{counts[sentiment] / total:.1%} · {counts[sentiment]:,}"
+        y, width = index * BAR_PITCH, _BAR_WIDTH * counts[sentiment] / most
+        box = Box(sentiment, _LABEL_WIDTH, y, width, 18.0, f"{sentiment}: {value}")
+        bars.append(Bar(_cut(sentiment), value, y, [box]))
     return bars
 
 
@@ -56,32 +101,79 @@ def share_bars(groups: Sequence[tuple[str, Mapping[str, int]]]) -> list[Bar]:
         y, x, total = index * BAR_PITCH, _LABEL_WIDTH, sum(counts.values())
         boxes = []
         for sentiment in sorted(counts):
-            width = (WIDTH - _LABEL_WIDTH - _VALUE_WIDTH) * counts[sentiment] / total
-            title = f"{label}, {sentiment}: {counts[sentiment]:,} ({counts[sentiment] / total:.1%})"
-            boxes.append(Box(sentiment, x, y, width, 18.0, title))
+            part = counts[sentiment] / total
+            width = _BAR_WIDTH * part
+            share = f"{part:.0%}" if width >= _LEAST_WIDTH_OF_A_SHARE else ""
+            title = f"{label}, {sentiment}: {part:.1%} of {total:,}, {counts[sentiment]:,}"
+            boxes.append(Box(sentiment, x, y, width, 18.0, title, share))
             x += width
-        bars.append(Bar(label if len(label) <= 16 else label[:15] + "…", f"{total:,}", y, boxes))
+        bars.append(Bar(_cut(label), f"n = {total:,}", y, boxes))
     return bars
 
 
-def stacked_columns(labels: Sequence[str], stacks: Sequence[Mapping[str, int]]) -> list[Box]:
-    """One column per label, as high as its share of the highest one, stacked by sentiment."""
-    highest = max((sum(stack.values()) for stack in stacks), default=0) or 1
-    pitch = WIDTH / max(len(stacks), 1)
+def share_ticks() -> list[Tick]:
+    """The axis below bars of shares."""
+    return [Tick(_LABEL_WIDTH + _BAR_WIDTH * part / 4, f"{part / 4:.0%}") for part in range(5)]
+
+
+def stacked_columns(
+    labels: Sequence[str], stacks: Sequence[Mapping[str, int]], edges: Sequence[str] | None = None
+) -> Columns:
+    """One column per label, stacked by sentiment.
+
+    Args:
+        labels: what each column stands for.
+        stacks: rows by sentiment, for each column.
+        edges: labels of the columns' edges, one more than columns, where these matter; else the columns are labelled.
+    """
+    up = _ticks_up(max((sum(stack.values()) for stack in stacks), default=0), whole=True)
+    highest = float(up[-1].label.replace(",", ""))
+    pitch = (WIDTH - AXIS) / max(len(stacks), 1)
     boxes = []
     for index, (label, stack) in enumerate(zip(labels, stacks, strict=True)):
         y = HEIGHT
+        total = sum(stack.values())
         for sentiment in sorted(stack):
             height = HEIGHT * stack[sentiment] / highest
             y -= height
-            title = f"{label}, {sentiment}: {stack[sentiment]:,}"
-            boxes.append(Box(sentiment, index * pitch + pitch * 0.06, y, pitch * 0.88, height, title))
-    return boxes
+            part = f"{stack[sentiment] / total:.1%} of {total:,}" if total else "none"
+            title = f"{label}, {sentiment}: {part}, {stack[sentiment]:,}"
+            boxes.append(Box(sentiment, AXIS + index * pitch + pitch * 0.06, y, pitch * 0.88, height, title))
+    if edges is not None:
+        return Columns(boxes, _some([Tick(AXIS + i * pitch, edge) for i, edge in enumerate(edges)]), up)
+    return Columns(boxes, _some([Tick(AXIS + (i + 0.5) * pitch, label) for i, label in enumerate(labels)]), up)
 
 
-def line(points: Sequence[tuple[float, float]]) -> str:
-    """An SVG path through points (x from 0 on, y from 0 on), scaled to the drawing."""
+def line(points: Sequence[tuple[float, float]]) -> Line:
+    """A line through points (seconds, rows per second), both from 0 on."""
     longest = max((x for x, _ in points), default=0) or 1
-    highest = max((y for _, y in points), default=0) or 1
-    scaled = [(WIDTH * x / longest, HEIGHT - HEIGHT * y / highest) for x, y in points]
-    return " ".join(f"{'L' if index else 'M'}{x:.1f},{y:.1f}" for index, (x, y) in enumerate(scaled))
+    up = _ticks_up(max((y for _, y in points), default=0))
+    highest = float(up[-1].label.replace(",", ""))
+    scaled = [(AXIS + (WIDTH - AXIS) * x / longest, HEIGHT - HEIGHT * y / highest) for x, y in points]
+    path = " ".join(f"{'L' if index else 'M'}{x:.1f},{y:.1f}" for index, (x, y) in enumerate(scaled))
+    seconds = [Tick(AXIS + (WIDTH - AXIS) * part / 4, f"{longest * part / 4:,.3g} s") for part in range(5)]
+    return Line(path, _some(seconds), up)
+
+
+def _ticks_up(highest: float, whole: bool = False) -> list[Tick]:
+    """Three to six round numbers from 0 to at least `highest`, with where they are."""
+    least = max(highest, 1e-9 if not whole else 1) / 5
+    power = 10.0 ** math.floor(math.log10(least))
+    step = next(step * power for step in (1, 2, 5, 10) if step * power >= least * 0.999)
+    step = max(step, 1.0) if whole else step
+    num_steps = max(1, math.ceil(highest / step - 1e-9))
+    labels = [f"{step * index:,.12g}" for index in range(num_steps + 1)]
+    return [Tick(HEIGHT - HEIGHT * index / num_steps, label) for index, label in enumerate(labels)]
+
+
+def _some(ticks: Sequence[Tick]) -> list[Tick]:
+    """At most five of the ticks, equally far from each other; a text at the drawing's end does not leave it."""
+    stride = -(-len(ticks) // _MOST_LABELS)
+    return [
+        Tick(tick.position, tick.label, "end" if tick.position >= WIDTH - 20 else "middle")
+        for tick in ticks[:: max(stride, 1)]
+    ]
+
+
+def _cut(label: str) -> str:
+    return label if len(label) <= 14 else label[:13] + "…"

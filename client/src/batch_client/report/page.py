@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -15,7 +16,6 @@ from batch_client.report import charts
 from batch_client.report.groups import Groups
 from batch_client.report.tally import NUM_BINS, Tally
 from batch_client.report.throughput import Throughput, measure_throughput
-from batch_client.service_identity import ServiceIdentity
 
 
 def write_report(
@@ -24,24 +24,23 @@ def write_report(
     text_column: str,
     group_column: str | None,
     journal: Journal,
-    services: Sequence[ServiceIdentity] = (),
+    facts: Mapping[str, str],
 ) -> None:
     """Write one self-contained page about all rows, whole or not at all. `group_column` adds a chart by its values."""
     tally = Tally(Groups(group_column) if group_column else None)
     for row, outcome in zip(reader.rows(), journal.outcomes(), strict=True):
         tally.add(row.get(text_column), outcome, row.get(group_column) if group_column else None)
-    page = render(
-        tally,
-        measure_throughput(journal.checkpoints()),
-        _shown_name(reader.name),
-        [str(service) for service in services],
-    )
+    page = render(tally, measure_throughput(journal.checkpoints()), shown_name(reader.name), facts)
     write_atomically(path, page.encode())
 
 
-def _shown_name(name: str) -> str:
+def shown_name(name: str) -> str:
     """The last part of a file's name, which on some systems may hold any bytes."""
-    return os.fsencode(Path(name).name or name).decode("utf-8", "replace")
+    return _as_text(Path(name).name or name)
+
+
+def _as_text(name: str) -> str:
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _group_notes(tally: Tally) -> list[str]:
@@ -52,8 +51,8 @@ def _group_notes(tally: Tally) -> list[str]:
     return tally.groups.notes() + failed
 
 
-def render(tally: Tally, throughput: Throughput, name: str, services: Sequence[str] = ()) -> str:
-    """The page as HTML; `name` is the input's, `services` are what gave the answers."""
+def render(tally: Tally, throughput: Throughput | None, name: str, facts: Mapping[str, str] | None = None) -> str:
+    """The page as HTML; `name` is the input's, `facts` say where the numbers come from."""
     environment = Environment(
         loader=PackageLoader("batch_client.report", ""),
         autoescape=True,
@@ -61,28 +60,37 @@ def render(tally: Tally, throughput: Throughput, name: str, services: Sequence[s
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    first_bin = min((index for bins in tally.confidences.values() for index, n in enumerate(bins) if n), default=0)
-    bins = range(first_bin, NUM_BINS)
-    bin_labels = [f"{index / NUM_BINS:.0%} to {(index + 1) / NUM_BINS:.0%}" for index in bins]
-    stacks = [{sentiment: counts[index] for sentiment, counts in tally.confidences.items()} for index in bins]
+    sentiments = sorted(tally.sentiments)
     groups = tally.groups.bars() if tally.groups else []
     is_dates = bool(tally.groups and tally.groups.is_dates)
     return environment.get_template("page.html.j2").render(
         name=name,
-        services=services,
+        facts={label: _printable(value) for label, value in (facts or {}).items()},
         tally=tally,
         throughput=throughput,
         charts=charts,
-        sentiments=sorted(tally.sentiments),
+        sentiments=sentiments,
+        colours=charts.colours(sentiments),
         sentiment_bars=charts.sentiment_bars(tally.sentiments),
-        confidence_start=f"{first_bin / NUM_BINS:.0%}",
-        confidence_columns=charts.stacked_columns(bin_labels, stacks),
+        confidence_columns=_confidence_columns(tally),
         group_notes=_group_notes(tally),
-        group_labels=[label for label, _ in groups],
+        groups=groups,
         date_columns=charts.stacked_columns([label for label, _ in groups], [counts for _, counts in groups])
-        if is_dates
-        else [],
+        if groups and is_dates
+        else None,
         group_bars=[] if is_dates else charts.share_bars(groups),
-        throughput_line=charts.line(throughput.points),
-        throughput_peak=max((rate for _, rate in throughput.points), default=0.0),
+        throughput_line=charts.line(throughput.points) if throughput and len(throughput.points) > 1 else None,
     )
+
+
+def _printable(value: str) -> str:
+    return value.encode("utf-8", "backslashreplace").decode()
+
+
+def _confidence_columns(tally: Tally) -> charts.Columns:
+    first = min((index for bins in tally.confidences.values() for index, n in enumerate(bins) if n), default=0)
+    bins = range(first, NUM_BINS)
+    edges = [f"{index / NUM_BINS:.0%}" for index in range(first, NUM_BINS + 1)]
+    labels = [f"{low} to {high}" for low, high in itertools.pairwise(edges)]
+    stacks = [{sentiment: counts[index] for sentiment, counts in tally.confidences.items()} for index in bins]
+    return charts.stacked_columns(labels, stacks, edges)
