@@ -75,7 +75,7 @@ def test_a_run_that_was_killed_is_not_resumed_by_another_model(run: Run, source:
         accepted = run(*arguments, "--accept-model-change", "--report", str(source.with_name("r.html")))
         assert accepted.exit_code == 0, accepted.stderr
         assert f"Answered by {FIRST}, then by model " in accepted.stderr
-        assert f"Answered by {FIRST}, then by model " in source.with_name("r.html").read_text()
+        assert f"<dt>Answered by</dt><dd>{FIRST}, then by model " in source.with_name("r.html").read_text()
         assert stand_in.seen.total() == NUM_ROWS - num_done
 
 
