@@ -1,12 +1,16 @@
 import asyncio
+import inspect
 import itertools
 import subprocess
 import sys
+from dataclasses import fields
+from typing import get_type_hints
 
 import pytest
 
 from batch_client import AsyncClient, Client, Failure, InputError, Prediction, TextsFailedError
-from batch_client.options import Options
+from batch_client.options import OptionFields, Options
+from batch_client.progress import Tick
 from stand_in import FAST, Service, prediction
 
 
@@ -134,3 +138,38 @@ def test_the_key_does_not_show_in_the_options() -> None:
 def test_importing_the_package_is_cheap() -> None:
     code = "import sys, batch_client; print([m for m in ('pyarrow', 'torch', 'jinja2') if m in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_progress_is_given_to_a_function(service: Service) -> None:
+    ticks: list[Tick] = []
+    with Client(service[0], **FAST) as client:
+        client.columns(["text", " "] * 150, progress=ticks.append)
+        client.classify(iter(["text"] * 10), progress=ticks.append)
+    assert [(tick.num_rows, tick.num_failed) for tick in ticks][-2:] == [(300, 150), (10, 0)]
+
+    async def ask() -> None:
+        async with AsyncClient(service[0], **FAST) as client:
+            await client.classify(["text"], progress=ticks.append)
+
+    asyncio.run(ask())
+    assert ticks[-1].num_rows == 1
+
+
+def test_progress_is_shown_on_standard_error(
+    service: Service, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batch_client.progress._SECONDS_BETWEEN_LINES", 0.0)
+    with Client(service[0], **FAST) as client:
+        client.classify(["text"] * 5, progress=True)
+        client.classify(iter(["text"] * 5), progress=True)
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("5 of 5 rows, ")
+    assert second.startswith("5 rows, ")
+
+
+def test_keywords_are_the_fields_of_the_options() -> None:
+    names = [field.name for field in fields(Options) if field.name != "url"]
+    assert list(OptionFields.__annotations__) == names
+    for client in (Client, AsyncClient):
+        assert list(inspect.signature(client).parameters) == ["url", "on_waiting", *names]
+    assert get_type_hints(OptionFields) == {name: get_type_hints(Options)[name] for name in names}

@@ -7,14 +7,15 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from batch_client.batching import split_into_batches
 from batch_client.columns import columns_of
 from batch_client.delivery import Delivery
 from batch_client.errors import InputError, TextsFailedError
-from batch_client.options import Options, options_from
+from batch_client.options import OptionFields, Options, options_from, with_option_keywords
 from batch_client.outcomes import Failure, Outcome, Prediction
+from batch_client.progress import Gathered, Progress
 from batch_client.service_identity import ServiceIdentity
 from batch_client.service_stats import ServiceStats
 from batch_client.transport import Transport
@@ -32,29 +33,38 @@ class AsyncClient:
     logger `batch_client`. Raises InputError for options that cannot work.
     """
 
-    def __init__(self, url: str | Options, *, on_waiting: Callable[[str], None] | None = None, **options: Any) -> None:
+    @with_option_keywords
+    def __init__(
+        self,
+        url: str | Options,
+        *,
+        on_waiting: Callable[[str], None] | None = None,
+        **options: Unpack[OptionFields],
+    ) -> None:
         self.options = options_from(url, options)
         self._on_waiting = on_waiting
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_closed = False
         self._connect()
 
-    async def classify(self, texts: Iterable[str]) -> list[Prediction]:
-        """One prediction per text, in order.
+    async def classify(self, texts: Iterable[str], *, progress: Progress = False) -> list[Prediction]:
+        """One prediction per text, in order; `progress=True` shows a bar, a function gets a `Tick` now and then.
 
         Raises:
             InputError: `texts` is not a list of texts, but for example one.
             TextsFailedError: some texts got no answer; the error holds every outcome.
             ServiceError: the service is not to be reached or refuses access.
         """
-        return predictions_or_raise([outcome async for outcome in self.classify_stream(texts)])
+        return predictions_or_raise(await self._all(texts, progress))
 
-    async def columns(self, texts: Iterable[object], *, prefix: str = "") -> dict[str, list[Any]]:
+    async def columns(
+        self, texts: Iterable[object], *, prefix: str = "", progress: Progress = False
+    ) -> dict[str, list[Any]]:
         """The columns that `batch-client score` adds for these texts, by name, each as long as `texts`.
 
         A text without an answer has its reason in `error`, and None elsewhere. Raises like `classify_stream`.
         """
-        return columns_of([outcome async for outcome in self.classify_stream(texts)], prefix)
+        return columns_of(await self._all(texts, progress), prefix)
 
     async def classify_stream(self, texts: Iterable[object]) -> AsyncGenerator[Outcome, None]:
         """One outcome per text, in order, as they come in. `texts` is drawn from as needed and may be endless.
@@ -142,6 +152,12 @@ class AsyncClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    async def _all(self, texts: Iterable[object], progress: Progress) -> list[Outcome]:
+        with Gathered(texts, progress) as gathered:
+            async for outcomes in self.classify_batches(texts):
+                gathered.add(outcomes, self.concurrency)
+        return gathered.outcomes
 
     def _connect(self) -> None:
         self._transport = Transport(self.options)

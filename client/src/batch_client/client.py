@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
-from batch_client.async_client import AsyncClient, checked_texts
+from batch_client.async_client import AsyncClient, checked_texts, predictions_or_raise
+from batch_client.columns import columns_of
 from batch_client.errors import InputError
-from batch_client.options import Options
+from batch_client.options import OptionFields, Options, with_option_keywords
 from batch_client.outcomes import Outcome, Prediction
+from batch_client.progress import Gathered, Progress
 from batch_client.service_identity import ServiceIdentity
 from batch_client.service_stats import ServiceStats
 
@@ -31,39 +33,57 @@ class Client:
     pickling it, connects anew there.
     """
 
-    def __init__(self, url: str | Options, **options: Any) -> None:
-        self._arguments = url, options
+    @with_option_keywords
+    def __init__(
+        self,
+        url: str | Options,
+        *,
+        on_waiting: Callable[[str], None] | None = None,
+        **options: Unpack[OptionFields],
+    ) -> None:
+        self._url, self._on_waiting, self._options = url, on_waiting, options
         self._left_behind: list[object] = []
         self._start()
 
     def _start(self) -> None:
-        url, options = self._arguments
-        self._client = AsyncClient(url, **options)
+        self._client = AsyncClient(self._url, on_waiting=self._on_waiting, **self._options)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="batch-client", daemon=True)
         self._thread.start()
         self._process_id = os.getpid()
 
-    def classify(self, texts: Iterable[str]) -> list[Prediction]:
-        """One prediction per text, in order. Raises like `AsyncClient.classify`."""
-        self._follow_fork()
-        return self._run(self._client.classify(texts))
+    def classify(self, texts: Iterable[str], *, progress: Progress = False) -> list[Prediction]:
+        """One prediction per text, in order. Raises like `AsyncClient.classify`.
 
-    def columns(self, texts: Iterable[object], *, prefix: str = "") -> dict[str, list[Any]]:
+        `progress=True` shows a bar, in a notebook too; a function gets a `batch_client.progress.Tick` now and then.
+        """
+        return predictions_or_raise(self._all(texts, progress))
+
+    def columns(self, texts: Iterable[object], *, prefix: str = "", progress: Progress = False) -> dict[str, list[Any]]:
         """The columns that `batch-client score` adds, by name. Raises like `AsyncClient.columns`."""
-        self._follow_fork()
-        return self._run(self._client.columns(texts, prefix=prefix))
+        return columns_of(self._all(texts, progress), prefix)
 
     def classify_stream(self, texts: Iterable[object]) -> Iterator[Outcome]:
         """One outcome per text, in order; requests go on while the caller works on what it has.
 
         `texts` is drawn from on the client's thread. Raises like `AsyncClient.classify_stream`.
         """
+        for outcomes in self._batches(texts):
+            yield from outcomes
+
+    def _all(self, texts: Iterable[object], progress: Progress) -> list[Outcome]:
+        # On the caller's thread, as notebooks show there what belongs to a cell.
+        with Gathered(texts, progress) as gathered:
+            for outcomes in self._batches(texts):
+                gathered.add(outcomes, self._client.concurrency)
+        return gathered.outcomes
+
+    def _batches(self, texts: Iterable[object]) -> Iterator[list[Outcome]]:
         self._follow_fork()
         batches = self._client.classify_batches(checked_texts(texts))
         try:
             while (outcomes := self._run(_next(batches))) is not None:
-                yield from outcomes
+                yield outcomes
         finally:
             if not self._loop.is_closed():
                 self._run(batches.aclose())
@@ -102,7 +122,7 @@ class Client:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuilt, self._arguments
+        return _rebuilt, (self._url, self._on_waiting, self._options)
 
     def _follow_fork(self) -> None:
         """Start anew in a child process, where the thread of the parent does not run."""
@@ -130,8 +150,8 @@ class Client:
             raise
 
 
-def _rebuilt(url: str | Options, options: dict[str, Any]) -> Client:
-    return Client(url, **options)
+def _rebuilt(url: str | Options, on_waiting: Callable[[str], None] | None, options: OptionFields) -> Client:
+    return Client(url, on_waiting=on_waiting, **options)
 
 
 async def _next(batches: AsyncGenerator[list[Outcome], None]) -> list[Outcome] | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from batch_client.client import Client
 from batch_client.columns import PredictionColumns
 from batch_client.errors import BatchClientError, InputError
+from batch_client.progress import Progress
 from batch_client.screen import no_column
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ _PANDAS_TYPES = {str: "string", float: "Float64", int: "Int64", bool: "boolean"}
 """pandas' types that can hold a missing value: its older ones would turn counts into floats."""
 
 
-def classify_frame(frame: FrameT, column: str, client: Client, *, prefix: str = "") -> FrameT:
+def classify_frame(
+    frame: FrameT, column: str, client: Client, *, prefix: str = "", progress: Progress = False
+) -> FrameT:
     """The frame with the columns that `batch-client score` adds: one row in, one row out, the index as it was.
 
         with Client("http://127.0.0.1:8000") as client:
@@ -31,6 +34,7 @@ def classify_frame(frame: FrameT, column: str, client: Client, *, prefix: str = 
         column: the column that holds the texts. A missing value, or one that is no text, gets an `error`.
         client: what asks the service; with `all_scores=True` there is a column per label too.
         prefix: put before the names of the added columns.
+        progress: whether to show a bar, or a function that gets a `batch_client.progress.Tick` now and then.
 
     Raises:
         InputError: the frame is lazy, lacks the column or has one of the added ones, or narwhals is not installed.
@@ -46,7 +50,7 @@ def classify_frame(frame: FrameT, column: str, client: Client, *, prefix: str = 
         texts = wrapped.get_column(column)
         # pandas says NaN for a missing text, which would be taken for a number.
         values = [None if is_null else value for value, is_null in zip(texts.to_list(), texts.is_null(), strict=True)]
-    added = client.columns(values, prefix=prefix)
+    added = client.columns(values, prefix=prefix, progress=progress)
     types = PredictionColumns(prefix).types
     with _own_errors("given columns"):
         series = [_series(nw, wrapped, name, cells, types.get(name, float)) for name, cells in added.items()]

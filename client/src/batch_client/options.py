@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypedDict, TypeVar
 from urllib.parse import urlsplit
 
 from batch_client.errors import InputError, without_secrets
+
+InitT = TypeVar("InitT", bound=Callable[..., None])
 
 ON_LONG_TEXT = ("truncate", "window", "reject")
 API_KEY_VARIABLE = "CHUTES_API_KEY"
@@ -71,7 +75,41 @@ class Options:
         return without_secrets(self.url)
 
 
-def options_from(service: str | Options, further: dict[str, Any]) -> Options:
+class OptionFields(TypedDict, total=False):
+    """The fields of `Options` but the address, as keywords: for type checkers, and for completion in notebooks."""
+
+    api_key: str | None
+    max_length: int
+    all_scores: bool
+    protocol: str
+    on_long_text: str
+    reports: bool
+    texts_per_request: int
+    bytes_per_request: int
+    max_concurrency: int
+    start_concurrency: int
+    timeout_s: float
+    patience_s: float
+    cold_start_s: float
+    attempts: int
+    backoff_s: float
+    max_backoff_s: float
+
+
+def with_option_keywords(init: InitT) -> InitT:
+    """Show the fields of `Options` in the signature of a function that takes them as `**options`."""
+    found = inspect.signature(init)
+    own = [parameter for parameter in found.parameters.values() if parameter.kind != inspect.Parameter.VAR_KEYWORD]
+    further = [
+        inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type)
+        for field in fields(Options)
+        if field.name in OptionFields.__annotations__
+    ]
+    init.__signature__ = found.replace(parameters=[*own, *further])  # type: ignore[attr-defined]
+    return init
+
+
+def options_from(service: str | Options, further: Mapping[str, Any]) -> Options:
     """Options of a service that is given by its address or by options, with further fields of `Options`."""
     return replace(service, **further) if isinstance(service, Options) else Options(service, **further)
 

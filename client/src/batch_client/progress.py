@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, Self, TypeAlias
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+import rich.progress
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 
+from batch_client.outcomes import Failure, Outcome
 from batch_client.screen import Screen
 
 _SECONDS_BETWEEN_LINES = 15.0
@@ -26,6 +28,44 @@ class Tick:
 
 Show: TypeAlias = Callable[[Tick], None]
 """What is called with each tick."""
+
+
+Progress: TypeAlias = bool | Show
+"""Whether a bar is shown, or what is called instead."""
+
+
+@contextmanager
+def progress_of(texts: object, progress: Progress) -> Iterator[Show]:
+    """What shows how far the work on `texts` is: what the caller gave, or a bar on standard error, or nothing."""
+    if callable(progress):
+        yield progress
+    elif progress:
+        with progress_on(Screen(), len(texts) if isinstance(texts, Sized) else None) as show:
+            yield show
+    else:
+        yield lambda tick: None
+
+
+class Gathered:
+    """All outcomes for some texts, in order, and how far they are shown meanwhile."""
+
+    def __init__(self, texts: object, progress: Progress) -> None:
+        self.outcomes: list[Outcome] = []
+        self._num_failed = 0
+        self._context = progress_of(texts, progress)
+
+    def __enter__(self) -> Self:
+        self._show = self._context.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._context.__exit__(*error)
+
+    def add(self, outcomes: list[Outcome], concurrency: int) -> None:
+        """Add the outcomes of the next texts."""
+        self.outcomes += outcomes
+        self._num_failed += sum(isinstance(outcome, Failure) for outcome in outcomes)
+        self._show(Tick(len(self.outcomes), self._num_failed, concurrency))
 
 
 class _Speed(ProgressColumn):
@@ -45,7 +85,7 @@ def progress_on(screen: Screen, num_rows: int | None, num_done: int = 0) -> Iter
     if not (screen.console.is_terminal or screen.console.is_jupyter):
         yield _Lines(screen, num_rows, num_done).show
         return
-    with Progress(
+    with rich.progress.Progress(
         BarColumn(),
         MofNCompleteColumn(),
         _Speed(),
