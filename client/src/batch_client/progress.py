@@ -1,7 +1,8 @@
-"""How far a run is: a bar on a terminal and in a notebook, and now and then a line in a log."""
+"""How far a run is: a bar on a terminal, a line below a notebook's cell, and now and then a line in a log."""
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from batch_client.outcomes import Failure, Outcome
 from batch_client.screen import Screen
 
 _SECONDS_BETWEEN_LINES = 15.0
+_SECONDS_BETWEEN_UPDATES = 0.2
 
 
 @dataclass(frozen=True)
@@ -75,15 +77,20 @@ class _Speed(ProgressColumn):
 
 @contextmanager
 def progress_on(screen: Screen, num_rows: int | None, num_done: int = 0) -> Iterator[Show]:
-    """What shows ticks on `screen`: a bar where that is a terminal or a notebook, else a line every 15 seconds.
+    """What shows ticks on `screen`: a bar on a terminal, a line that changes in a notebook, else lines.
 
     Args:
         screen: where it is shown.
         num_rows: all there are; None if that is not known.
         num_done: of which so many were done before.
     """
-    if not (screen.console.is_terminal or screen.console.is_jupyter):
-        yield _Lines(screen, num_rows, num_done).show
+    words = _Words(num_rows, num_done)
+    if screen.console.is_jupyter:
+        with _below_the_cell(words) as show:
+            yield show
+        return
+    if not screen.console.is_terminal:
+        yield _Seldom(_SECONDS_BETWEEN_LINES, lambda tick: screen.say(words.of(tick))).show
         return
     with rich.progress.Progress(
         BarColumn(),
@@ -97,25 +104,54 @@ def progress_on(screen: Screen, num_rows: int | None, num_done: int = 0) -> Iter
         yield lambda tick: progress.update(task, completed=tick.num_rows, tick=tick)
 
 
-class _Lines:
-    def __init__(self, screen: Screen, num_rows: int | None, num_done: int) -> None:
-        self._screen = screen
-        self._num_rows, self._num_done = num_rows, num_done
-        self._started = time.monotonic()
-        self._next_line = self._started + _SECONDS_BETWEEN_LINES
+@contextmanager
+def _below_the_cell(words: _Words) -> Iterator[Show]:
+    """A line below a notebook's cell that changes: what rich shows there needs a package that few notebooks have."""
+    handle = importlib.import_module("IPython.display").display({"text/plain": ""}, raw=True, display_id=True)
+    last: list[Tick] = []
+
+    def update(tick: Tick) -> None:
+        handle.update({"text/plain": words.of(tick)}, raw=True)
+
+    seldom = _Seldom(_SECONDS_BETWEEN_UPDATES, update)
+
+    def show(tick: Tick) -> None:
+        last[:] = [tick]
+        seldom.show(tick)
+
+    yield show
+    if last:
+        update(last[0])
+
+
+class _Seldom:
+    """Passes a tick on only every so many seconds."""
+
+    def __init__(self, seconds: float, show: Show) -> None:
+        self._seconds, self._show = seconds, show
+        self._next = time.monotonic() + seconds
 
     def show(self, tick: Tick) -> None:
-        now = time.monotonic()
-        if now < self._next_line:
-            return
-        self._next_line = now + _SECONDS_BETWEEN_LINES
-        rate = (tick.num_rows - self._num_done) / (now - self._started or 1e-9)
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + self._seconds
+            self._show(tick)
+
+
+class _Words:
+    """Ticks in words."""
+
+    def __init__(self, num_rows: int | None, num_done: int) -> None:
+        self._num_rows, self._num_done = num_rows, num_done
+        self._started = time.monotonic()
+
+    def of(self, tick: Tick) -> str:
+        rate = (tick.num_rows - self._num_done) / (time.monotonic() - self._started or 1e-9)
         of, left = "", ""
         if self._num_rows is not None:
             of = f" of {self._num_rows:,}"
             left = f", {_clock((self._num_rows - tick.num_rows) / rate)} left" if rate else ""
         errors = f"{tick.num_failed:,} errors, {tick.concurrency} in flight"
-        self._screen.say(f"{tick.num_rows:,}{of} rows, {rate:,.0f} rows/s, {errors}{left}")
+        return f"{tick.num_rows:,}{of} rows, {rate:,.0f} rows/s, {errors}{left}"
 
 
 def _clock(seconds: float) -> str:
