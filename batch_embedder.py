@@ -5,7 +5,6 @@ in the engine that it shares with the classifier.
 from __future__ import annotations
 
 import sys
-from functools import partial
 from typing import Any
 
 from chutes.chute import Chute
@@ -17,7 +16,7 @@ from batch_embedding.head import EmbeddingHead
 from batch_embedding.recipe import Recipe
 from batch_embedding.settings import EmbedderSettings
 from batch_embedding.wire import EmbeddingList, EmbeddingRequest, ModelList
-from batch_http.callers import when_caller_leaves
+from batch_http.callers import caller_of
 from batch_http.engine_stats import BatchStats, batch_stats
 from batch_http.errors import errors_as_http
 from batch_http.front import install_front
@@ -79,10 +78,10 @@ async def load_engine(self: Any) -> None:
 )
 def create_embeddings(self: Any, body: Body = None) -> Response:
     """Embed 1 to 2,048 texts."""
-    with errors_as_http(self.engine.stats):
+    with errors_as_http(self.engine.stats), caller_of(body) as caller:
         request = parse_request(EmbeddingRequest, body)
         refuse_unserved(request, self.engine, settings)
-        outcome = self.engine.run(request.input, self.engine.model.max_tokens, partial(when_caller_leaves, body))
+        outcome = self.engine.run(request.input, self.engine.model.max_tokens, caller)
         return json_response(embedding_list(request, outcome, settings))
 
 

@@ -18,7 +18,7 @@ from batch_classification.head import SentimentHead
 from batch_classification.long_texts import without_long_texts
 from batch_classification.settings import ClassifierSettings
 from batch_classification.stream import stream_batch
-from batch_http.callers import when_caller_leaves
+from batch_http.callers import caller_of
 from batch_http.dev_pages import add_dev_pages, is_dev_mode
 from batch_http.engine_stats import BatchStats, batch_stats
 from batch_http.errors import errors_as_http
@@ -103,14 +103,12 @@ async def load_engine(self: Any) -> None:
 def process_batch(self: Any, body: Body = None) -> Response:
     """Classify 1 to 100 texts, one JSON answer."""
     started_at = time.monotonic()
-    with errors_as_http(self.engine.stats):
-        request = without_long_texts(parse_request(BatchRequest, body), self.engine)
-        outcome = self.engine.run(
-            valid_texts(request.texts),
-            request.max_length,
-            partial(when_caller_leaves, body),
-            in_windows=request.in_windows,
-        )
+    with errors_as_http(self.engine.stats), caller_of(body) as caller:
+        request = parse_request(BatchRequest, body)
+        texts = valid_texts(request.texts)
+        with self.engine.admitted(texts, request.max_length, caller, in_windows=request.in_windows) as admitted:
+            request = without_long_texts(request, admitted, self.engine)
+            outcome = admitted.run()
         return json_response(batch_result(request, outcome, time.monotonic() - started_at, self.engine, settings))
 
 
@@ -124,7 +122,7 @@ def process_batch(self: Any, body: Body = None) -> Response:
 def process_batch_stream(self: Any, body: Body = None) -> Iterator[bytes]:
     """Classify 1 to 100 texts, JSON lines with progress and partial results."""
     with errors_as_http(self.engine.stats):
-        request = without_long_texts(parse_request(BatchRequest, body, streams=True), self.engine)
+        request = parse_request(BatchRequest, body, streams=True)
         writes = stream_batch(self.engine, request, body)
         first = next(writes)
     yield first
@@ -141,14 +139,12 @@ def process_batch_stream(self: Any, body: Body = None) -> Iterator[bytes]:
 def analyze_single(self: Any, body: Body = None) -> Response:
     """Classify one text."""
     started_at = time.monotonic()
-    with errors_as_http(self.engine.stats):
-        request = without_long_texts(parse_request(SingleRequest, body), self.engine)
-        outcome = self.engine.run(
-            valid_texts([request.text]),
-            request.max_length,
-            partial(when_caller_leaves, body),
-            in_windows=request.in_windows,
-        )
+    with errors_as_http(self.engine.stats), caller_of(body) as caller:
+        request = parse_request(SingleRequest, body)
+        texts = valid_texts([request.text])
+        with self.engine.admitted(texts, request.max_length, caller, in_windows=request.in_windows) as admitted:
+            request = without_long_texts(request, admitted, self.engine)
+            outcome = admitted.run()
         return json_response(single_result(request, outcome, time.monotonic() - started_at))
 
 
@@ -160,9 +156,9 @@ def analyze_single(self: Any, body: Body = None) -> Response:
 )
 def text_classification(self: Any, body: Body = None) -> Response:
     """Classify 1 to 100 texts for the clients of Hugging Face."""
-    with errors_as_http(self.engine.stats):
+    with errors_as_http(self.engine.stats), caller_of(body) as caller:
         request = parse_request(TextClassificationRequest, body)
-        outcome = self.engine.run(request.inputs, DEFAULT_MAX_LENGTH, partial(when_caller_leaves, body))
+        outcome = self.engine.run(request.inputs, DEFAULT_MAX_LENGTH, caller)
         return json_response(label_scores(request, outcome))
 
 

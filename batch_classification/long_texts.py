@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from batch_classification.answers import valid_texts
 from batch_http.requests import InvalidRequest, Problem
+from batch_inference.admitted import AdmittedTexts
 from batch_inference.engine import Engine
 from schemas import BatchRequest, InvalidText, SingleRequest
 
@@ -14,8 +14,13 @@ RequestT = TypeVar("RequestT", BatchRequest, SingleRequest)
 TOO_MANY_TOKENS = "too_many_tokens"
 
 
-def without_long_texts(request: RequestT, engine: Engine) -> RequestT:
-    """The request as it is, unless it rejects long texts and has some: then those are `InvalidText`s.
+def without_long_texts(request: RequestT, admitted: AdmittedTexts, engine: Engine) -> RequestT:
+    """The request as it is, unless it rejects long texts and has some: then those are `InvalidText`s, and are not run.
+
+    Args:
+        request: the request.
+        admitted: its valid texts.
+        engine: knows what the model takes.
 
     Raises:
         InvalidRequest: it rejects invalid texts, too.
@@ -24,8 +29,9 @@ def without_long_texts(request: RequestT, engine: Engine) -> RequestT:
         return request
     texts = list(request.texts) if isinstance(request, BatchRequest) else [request.text]
     limit = engine.effective_max_length(request.max_length)
-    num_dropped = iter(engine.num_dropped(valid_texts(texts), request.max_length).tolist())
-    checked = [text if isinstance(text, InvalidText) else _checked(text, next(num_dropped), limit) for text in texts]
+    num_dropped = admitted.encoded.num_dropped.tolist()
+    dropped = iter(num_dropped)
+    checked = [text if isinstance(text, InvalidText) else _checked(text, next(dropped), limit) for text in texts]
     if checked == texts:
         return request
     if request.on_invalid_text == "reject":
@@ -38,6 +44,7 @@ def without_long_texts(request: RequestT, engine: Engine) -> RequestT:
                 if isinstance(text, InvalidText)
             ]
         )
+    admitted.drop([num > 0 for num in num_dropped])
     return request.model_copy(update={"texts": checked} if isinstance(request, BatchRequest) else {"text": checked[0]})
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from concurrent.futures import CancelledError
 
 from batch_classification.answers import text_results, valid_texts
-from batch_http.callers import when_caller_leaves
+from batch_classification.long_texts import without_long_texts
+from batch_http.callers import caller_of
 from batch_http.errors import CLIENT_GONE, report_on
 from batch_http.json_lines import MAX_LINE_BYTES, MAX_WRITES, in_few_writes, json_line
 from batch_http.responses import Json
@@ -22,15 +23,19 @@ def stream_batch(engine: Engine, request: BatchRequest, body: object = None) -> 
     When the caller of `body`, which the request was parsed from, leaves, its texts leave the queue.
 
     Raises:
-        QueueFullError, EngineStoppedError: before the first yield. Later errors become a line of the stream.
+        InvalidRequest, QueueFullError, EngineStoppedError, CancelledError: before the first yield. Later errors become
+            a line of the stream.
     """
     starts = range(0, len(request.texts), request.batch_size)
-    texts = [valid_texts(request.texts[start : start + request.batch_size]) for start in starts]
-    num_chunks = len(texts)
-    chunks_per_write = -(-num_chunks // (MAX_WRITES - 1))
-    with engine.run_chunks(texts, request.max_length, in_windows=request.in_windows) as chunks:
-        when_caller_leaves(body, chunks.cancel)
-        events = _events(engine, request, chunks, num_chunks)
+    chunks_per_write = -(-len(starts) // (MAX_WRITES - 1))
+    texts, max_length = valid_texts(request.texts), request.max_length
+    with (
+        caller_of(body) as caller,
+        engine.admitted(texts, max_length, caller, in_windows=request.in_windows) as admitted,
+    ):
+        request = without_long_texts(request, admitted, engine)
+        sizes = [len(valid_texts(request.texts[start : start + request.batch_size])) for start in starts]
+        events = _events(engine, request, admitted.in_chunks(sizes), len(starts))
         yield from in_few_writes((_line(event), _ends_write(event, chunks_per_write)) for event in events)
 
 

@@ -28,11 +28,12 @@ from batch_generation.wire import (
     GeneratorStats,
     TextPart,
 )
-from batch_http.callers import when_caller_leaves
+from batch_http.callers import caller_of
 from batch_http.engine_stats import LatencyPercentiles
 from batch_http.errors import CLIENT_GONE, report_on
 from batch_http.json_lines import MAX_WRITES, in_few_writes, json_line
 from batch_http.requests import Failure, InvalidRequest, Problem
+from batch_inference.caller import Caller
 
 MAX_PART_CHARACTERS = 10_000
 """Of a text in one line of a stream: a character takes six bytes at most, and a line may have 64 KiB."""
@@ -43,27 +44,29 @@ class GenerationJob:
 
     Raises:
         InvalidRequest: a prompt is too long for the model.
+        QueueFullError, EngineStoppedError: nothing was tokenized.
+        CancelledError: the caller has left.
     """
 
-    def __init__(self, generator: Generator, request: GenerateRequest, body: object = None) -> None:
+    def __init__(self, generator: Generator, request: GenerateRequest, caller: Caller) -> None:
         self._generator = generator
-        self._body = body
+        self._caller = caller
         self.max_new_tokens = request.max_new_tokens
         self.sampling = Sampling(
             request.temperature, secrets.randbelow(MAX_SEED) if request.seed is None else request.seed
         )
-        self.prompts = generator.tokenizer.encode(request.prompts)
+        self.prompts = generator.encode(request.prompts, request.max_new_tokens, caller)
         _refuse_long(self.prompts, request.max_new_tokens, generator.max_tokens)
 
     @contextmanager
     def running(self) -> Iterator[Completions]:
-        """Run it; answers come as they finish. When the caller of the body leaves, the rest is cancelled.
+        """Run it; answers come as they finish. When the caller leaves, the rest is cancelled.
 
         Raises:
             QueueFullError, EngineStoppedError: on entering.
         """
         with self._generator.generating(self.prompts, self.max_new_tokens, self.sampling) as completions:
-            when_caller_leaves(self._body, completions.cancel)
+            self._caller.on_leaving(completions.cancel)
             yield completions
 
     def info(self, settings: GeneratorSettings) -> GenerationInfo:
@@ -83,9 +86,10 @@ def generate_batch(
 ) -> GenerateResult:
     """Answer of `/generate-batch`."""
     started_at = time.perf_counter()
-    job = GenerationJob(generator, request, body)
-    with job.running() as running:
-        completions = sorted(running, key=lambda completion: completion.order)
+    with caller_of(body) as caller:
+        job = GenerationJob(generator, request, caller)
+        with job.running() as running:
+            completions = sorted(running, key=lambda completion: completion.order)
     processing_time = time.perf_counter() - started_at
     num_completion_tokens = sum(completion.num_completion_tokens for completion in completions)
     return GenerateResult(
@@ -109,10 +113,12 @@ def stream_generation(
     """Answer of `/generate-batch-stream`: one or more JSON lines at a time, at most `MAX_WRITES` times.
 
     Raises:
-        InvalidRequest, QueueFullError, EngineStoppedError: before the first yield. Later errors become a line.
+        InvalidRequest, QueueFullError, EngineStoppedError, CancelledError: before the first yield. Later errors become
+            a line.
     """
-    job = GenerationJob(generator, request, body)
-    return event_writes(_events(generator, job, settings), len(job.prompts))
+    with caller_of(body) as caller:
+        job = GenerationJob(generator, request, caller)
+        yield from event_writes(_events(generator, job, settings), len(job.prompts))
 
 
 def event_writes(events: Iterator[BaseModel], num_results: int) -> Iterator[bytes]:

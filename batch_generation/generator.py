@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +25,7 @@ from batch_generation.prompts import PromptTokenizer
 from batch_generation.sampling import Sampling, seeded_sampling
 from batch_generation.settings import GeneratorSettings
 from batch_generation.stats import GenerationStats
+from batch_inference.caller import Caller
 from batch_inference.checkpoint import load_checkpoint
 from batch_inference.device import pick_device
 from batch_inference.errors import (
@@ -33,6 +35,7 @@ from batch_inference.errors import (
     ModelLoadError,
 )
 from batch_inference.queue_limit import QueueLimit
+from batch_inference.turns import Turns, estimated_tokens, in_turns
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +91,7 @@ class Generator:
         self._numbers = itertools.count()
         self._prompts: dict[str, _Prompt] = {}
         self._limit = QueueLimit(settings.max_queued_tokens, self.stats.seconds_for)
+        self._tokenizing = Turns(os.cpu_count() or 1)
         self._is_closing = threading.Event()
         self._deliverer = threading.Thread(target=self._deliver, name="batch-generation", daemon=True)
         self._deliverer.start()
@@ -102,6 +106,19 @@ class Generator:
         generator = cls(*_load(settings), settings, on_device_lost)
         logger.info("%s is ready on %s in %s.", settings.model, generator.device, generator.precision)
         return generator
+
+    def encode(self, prompts: Sequence[str], max_new_tokens: int, caller: Caller) -> list[list[int]]:
+        """Token ids of prompts, those of the chat template included.
+
+        Raises:
+            QueueFullError, EngineStoppedError: as `generating` would; nothing was tokenized.
+            concurrent.futures.CancelledError: the caller has left.
+        """
+        self._limit.check_open()
+        num_tokens = estimated_tokens(prompts, None) + len(prompts) * max_new_tokens
+        with self._limit.slot(num_tokens):
+            parts = in_turns(self._tokenizing, prompts, self.tokenizer.encode, caller)
+        return list(itertools.chain.from_iterable(parts))
 
     @contextmanager
     def generating(
@@ -122,7 +139,7 @@ class Generator:
         # Completions count as long as they may become.
         num_tokens = sum(map(len, prompts)) + len(prompts) * max_new_tokens
         arrived_at = time.perf_counter()
-        with self._limit.place(num_tokens), self.stats.request_in_flight():
+        with self._limit.slot(num_tokens), self.stats.request_in_flight():
             completions = Completions(len(prompts))
             names = [f"{next(self._numbers)}" for _ in prompts]
             completions.on_cancel(lambda: self._cancel(names))

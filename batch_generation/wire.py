@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, ValidatorFunctionWrapHandler, WrapValidator
 
 from batch_http.engine_stats import LatencyPercentiles
-from batch_http.requests import MAX_TEXTS, Failure, RequestBody, Text
+from batch_http.requests import MAX_TEXT_CHARACTERS, MAX_TEXTS, Failure, RequestBody, Text, too_many_characters
 
 MAX_NEW_TOKENS = 2048
 MAX_SEED = 2**53 - 1
@@ -15,8 +15,10 @@ MAX_SEED = 2**53 - 1
 
 
 def _as_it_is(value: object, check: ValidatorFunctionWrapHandler) -> object:
-    # A text's rules hold, but white space around a prompt means something to a model.
+    # A text's rules hold, but white space around a prompt means something to a model, and counts.
     check(value)
+    if isinstance(value, str) and len(value) > MAX_TEXT_CHARACTERS:
+        raise too_many_characters(len(value))
     return value
 
 

@@ -6,9 +6,10 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
+from batch_http.body import ClientLeft
 from batch_http.refusals import Refused
 
 SMALL_BODY_BYTES = 4 * 1024
@@ -16,65 +17,87 @@ SMALL_BODY_QUOTES = 40
 """A request of one or a few texts has no more: each text has two quotation marks, and so has each field's name."""
 
 
-class Places:
-    """Places for requests at work: each needs a thread of the SDK's pool until it has its answer.
+class Slots:
+    """Slots for requests at work: each needs a thread of the SDK's pool, and holds its slot until that thread is free.
 
     Large requests may hold three quarters of them. Small ones may hold them all, and as many more may wait in line: so
     no number of large ones keeps a small one out.
     """
 
-    def __init__(self, num_places: int) -> None:
-        self._num_places = num_places
-        self._num_for_large = max(1, num_places * 3 // 4)
+    def __init__(self, num_slots: int) -> None:
+        self._num_slots = num_slots
+        self._num_for_large = max(1, num_slots * 3 // 4)
         self._num_taken = 0
         self._num_large = 0
         self._line: deque[asyncio.Future[None]] = deque()
         self._held_s = 0.0
 
-    @asynccontextmanager
-    async def place(self, body: bytes) -> AsyncIterator[None]:
-        """Hold a place for the request with this JSON as its body, for as long as the block lasts.
+    async def take(self, body: bytes, left: Callable[[], Awaitable[None]]) -> Slot:
+        """Take a slot for the request with this JSON as its body; a small one may wait in line for it.
+
+        Args:
+            body: the request's body.
+            left: waits until the client has left: then it leaves the line.
 
         Raises:
             Refused: none is free.
+            ClientLeft: the client has left.
         """
         is_large = len(body) > SMALL_BODY_BYTES or body.count(b'"') > SMALL_BODY_QUOTES
-        await self._take(is_large)
-        taken_at = time.monotonic()
-        try:
-            yield
-        finally:
-            # Over the last sixteen requests or so.
-            self._held_s += (time.monotonic() - taken_at - self._held_s) / 16
-            self._free(is_large)
-
-    async def _take(self, is_large: bool) -> None:
-        if self._num_taken < self._num_places and not (is_large and self._num_large == self._num_for_large):
+        if self._num_taken < self._num_slots and not (is_large and self._num_large == self._num_for_large):
             self._num_taken += 1
             self._num_large += is_large
-        elif is_large or len(self._line) >= self._num_places:
+        elif is_large or len(self._line) >= self._num_slots:
             raise self._refusal()
         else:
-            turn = asyncio.get_running_loop().create_future()
-            self._line.append(turn)
-            try:
-                # Whoever gives up the place hands it over, so it is never free in between.
-                await turn
-            except asyncio.CancelledError:
-                if turn.done() and not turn.cancelled():
-                    self._free(is_large=False)
-                raise
+            await self._wait_in_line(left)
+        return Slot(self, is_large, time.monotonic())
 
-    def _free(self, is_large: bool) -> None:
-        self._num_large -= is_large
-        while self._line:
-            turn = self._line.popleft()
+    async def _wait_in_line(self, left: Callable[[], Awaitable[None]]) -> None:
+        turn = asyncio.get_running_loop().create_future()
+        self._line.append(turn)
+        leaving = asyncio.ensure_future(left())
+        try:
+            # Who gives up a slot hands it over, so it is never free in between.
+            await asyncio.wait((turn, leaving), return_when=asyncio.FIRST_COMPLETED)
             if not turn.done():
-                turn.set_result(None)
-                return
-        self._num_taken -= 1
+                raise ClientLeft
+        except asyncio.CancelledError:
+            if turn.done():
+                self._hand_over()
+            raise
+        finally:
+            leaving.cancel()
+            if not turn.done():
+                self._line.remove(turn)
+
+    def give_back(self, slot: Slot) -> None:
+        """As `Slot.give_back`."""
+        # Over the last sixteen requests or so.
+        self._held_s += (time.monotonic() - slot.taken_at - self._held_s) / 16
+        self._num_large -= slot.is_large
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._line:
+            self._line.popleft().set_result(None)
+        else:
+            self._num_taken -= 1
 
     def _refusal(self) -> Refused:
         retry_after_s = min(60, max(1, math.ceil(self._held_s)))
         msg = f"{self._num_taken} requests are being worked on, which is all there is room for"
         return Refused("busy", 429, f"{msg}; try again in {retry_after_s} s", {"retry-after": str(retry_after_s)})
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A slot that was taken; to be given back once."""
+
+    slots: Slots
+    is_large: bool
+    taken_at: float
+
+    def give_back(self) -> None:
+        """Let the next request in line have it. On the event loop only."""
+        self.slots.give_back(self)

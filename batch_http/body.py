@@ -1,10 +1,8 @@
-"""Receives a request's body within bounds of memory and time, and looks at its size before anybody parses it."""
+"""Receives a request's body within bounds of memory and time."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,13 +10,9 @@ from dataclasses import dataclass
 from starlette.types import Receive, Scope
 
 from batch_http.refusals import INVALID_REQUEST, Refused
-from batch_http.requests import shown
 
 MAX_JSON_BYTES = 16 * 2**20
 """100 texts of 10,000 characters outside the basic plane, escaped, are 12 MB."""
-
-MAX_JSON_VALUES = 100_000
-"""Values of a document. As many are parsed in 10 ms; 16 MiB of `[],` take two seconds and 400 MB."""
 
 MAX_WIRE_BYTES = MAX_JSON_BYTES * 3 // 2
 """In production a body comes compressed, encrypted and in base64, which adds a third to what cannot be compressed."""
@@ -26,13 +20,16 @@ MAX_WIRE_BYTES = MAX_JSON_BYTES * 3 // 2
 MAX_BYTES_AT_ONCE = 256 * 2**20
 """Of all bodies that are being received or worked on."""
 
+SMALL_BODY_BYTES, BYTES_FOR_SMALL = 64 * 1024, 32 * 2**20
+"""A body that has no more is a small one, and a part of that memory is for small ones only."""
+
 MAX_DISCARDED_BYTES = 256 * 2**20
 """A body that is too large is received to its end, and thrown away, if that is not further than this: most clients
 read no answer before they have sent all. The platform passes on 128 MiB."""
 
 GRACE_S = 30.0
 MIN_BYTES_PER_S = 8 * 1024
-"""A body has half a minute, and a second more for each 8 KiB that has come."""
+"""A body has half a minute, and a second more for each 8 KiB that has come. Half a minute of silence ends it."""
 
 MAX_PIECES = 4096
 MIN_BYTES_PER_PIECE = 256
@@ -40,11 +37,6 @@ MIN_BYTES_PER_PIECE = 256
 pieces of a byte would take its time as fast as their sender can send them."""
 
 NO_ROOM = "too many large requests at once; try again in 1 s"
-
-FIELD_NAME = re.compile(rb'"(\w{1,64})"\s*:')
-"""In a JSON text, and seldom in a string of one."""
-
-GZIP_MAGIC = b"\x1f\x8b"
 
 
 class ClientLeft(Exception):
@@ -76,7 +68,8 @@ class BodyShare:
 
     def take(self, num_bytes: int) -> bool:
         """Take some more; whether there was enough."""
-        if self.budget.num_bytes + num_bytes > MAX_BYTES_AT_ONCE:
+        is_small = self.num_bytes + num_bytes <= SMALL_BODY_BYTES
+        if self.budget.num_bytes + num_bytes > MAX_BYTES_AT_ONCE - (0 if is_small else BYTES_FOR_SMALL):
             return False
         self.budget.num_bytes += num_bytes
         self.num_bytes += num_bytes
@@ -107,7 +100,7 @@ async def receive_body(
     """
     chunks: list[bytes] = []
     num_bytes = num_pieces = 0
-    if _header(scope, b"transfer-encoding") and _header(scope, b"content-length"):
+    if header(scope, b"transfer-encoding") and header(scope, b"content-length"):
         # RFC 9112, section 6.3: what stands in between may have believed the other, and taken this for two requests.
         msg = "the request has both Content-Length and Transfer-Encoding; send one of them"
         raise Refused(INVALID_REQUEST, 400, msg, is_whole=False, problem="ambiguous_length")
@@ -140,77 +133,13 @@ async def receive_body(
                     break
                 if num_bytes > MAX_DISCARDED_BYTES:
                     raise too_large(max_bytes, is_whole=False)
-                if num_bytes > MIN_BYTES_PER_S:
-                    timeout.reschedule(deadline + num_bytes / MIN_BYTES_PER_S)
+                timeout.reschedule(min(deadline + num_bytes / MIN_BYTES_PER_S, loop.time() + GRACE_S))
     except TimeoutError:
         msg = f"the body did not arrive in time: {num_bytes} bytes came in {loop.time() - deadline + GRACE_S:.0f} s"
         raise Refused("slow_body", 400, msg, is_whole=False) from None
     if refusal:
         raise refusal
     return b"".join(chunks)
-
-
-def check_json(body: bytes, scope: Scope) -> None:
-    """Look at a JSON text without parsing it, which for some texts takes seconds and a hundred times their size.
-
-    Raises:
-        Refused: it is compressed, in another encoding than UTF-8, has too many values, or has a field twice.
-    """
-    encoding = _header(scope, b"content-encoding").decode("latin-1").strip().lower()
-    if body.startswith(GZIP_MAGIC) or encoding not in ("", "identity"):
-        name = "gzip" if body.startswith(GZIP_MAGIC) else encoding[:20]
-        msg = f"the body is compressed ({name}); send it as it is, without Content-Encoding"
-        raise Refused(INVALID_REQUEST, 400, msg, problem="compressed_body")
-    if b"\0" in body:
-        # As UTF-16 and UTF-32 do. No JSON in UTF-8 does.
-        msg = "the body is not JSON: it holds NUL bytes; encode the body as UTF-8"
-        raise Refused(INVALID_REQUEST, 400, msg, problem="json_invalid")
-    if _num_values(body) > MAX_JSON_VALUES:
-        msg = f"the body holds more than {MAX_JSON_VALUES} values; send fewer"
-        raise Refused(INVALID_REQUEST, 400, msg, problem="too_many_values")
-    if repeated := _repeated_field(body):
-        msg = f"{repeated} is given twice, and only one of the two would be read; send it once"
-        raise Refused(INVALID_REQUEST, 400, msg, problem="repeated_field")
-
-
-def _num_values(body: bytes) -> int:
-    """Commas and opening brackets outside of strings: at least as many as values, but for a few."""
-    num_marks = body.count(b",") + body.count(b"[") + body.count(b"{")
-    if num_marks <= MAX_JSON_VALUES:
-        return num_marks
-    unescaped = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    # A value has at most two strings, its own and its key.
-    if unescaped.count(b'"') > 4 * MAX_JSON_VALUES:
-        return num_marks
-    outside = b"".join(unescaped.split(b'"')[::2])
-    return outside.count(b",") + outside.count(b"[") + outside.count(b"{")
-
-
-def _repeated_field(body: bytes) -> str | None:
-    """The name of a field that an object of this JSON text has twice, if one does. Nothing if it is no JSON."""
-    names = FIELD_NAME.findall(body)
-    if len(names) == len(set(names)):
-        return None
-    # Seldom, and no fault if the two are of different objects.
-    try:
-        json.loads(body, object_pairs_hook=_without_repetition)
-    except _RepeatedFieldError as error:
-        return shown(str(error))
-    except (ValueError, RecursionError):
-        pass
-    return None
-
-
-class _RepeatedFieldError(Exception):
-    """The name of the field."""
-
-
-def _without_repetition(fields: list[tuple[str, object]]) -> None:
-    seen: set[str] = set()
-    for name, _ in fields:
-        if name in seen:
-            raise _RepeatedFieldError(name)
-        seen.add(name)
 
 
 def too_large(max_bytes: int, is_whole: bool = True) -> Refused:
@@ -220,9 +149,10 @@ def too_large(max_bytes: int, is_whole: bool = True) -> Refused:
 
 
 def _content_length(scope: Scope) -> int:
-    value = _header(scope, b"content-length")
+    value = header(scope, b"content-length")
     return int(value) if value.isdigit() else 0
 
 
-def _header(scope: Scope, name: bytes) -> bytes:
+def header(scope: Scope, name: bytes) -> bytes:
+    """The value of a request's header, its name in lower case; empty if there is none."""
     return next((value for key, value in scope["headers"] if key == name), b"")

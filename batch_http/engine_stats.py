@@ -39,7 +39,7 @@ class BatchStats(BaseModel):
     mean_texts_per_pass: float
     padding_ratio: float
     truncated_texts: int
-    cache_hits: int = Field(description="Texts or windows that cost nothing: equal ones were run or on their way")
+    cache_hits: int = Field(description="Texts or windows that cost nothing: equal ones were run before")
     cache_misses: int = Field(description="Texts or windows that had to be run")
     cache_hit_rate: float = Field(description="Hits over both; 0 before the first")
     cache_size: float = Field(description="MiB of answers kept for texts that come again")

@@ -8,6 +8,7 @@ import asyncio
 import gc
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -16,11 +17,19 @@ from chutes.chute import Chute
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from batch_http.admission import Places
-from batch_http.body import MAX_JSON_BYTES, MAX_WIRE_BYTES, BodyBudget, ClientLeft, check_json, receive_body
-from batch_http.callers import RECEIVE, CallerMiddleware, OpenAnswers
+from batch_http.admission import Slots
+from batch_http.body import MAX_JSON_BYTES, MAX_WIRE_BYTES, BodyBudget, ClientLeft, receive_body
+from batch_http.callers import CALLER, RECEIVE, CallerMiddleware, Channel, CordCaller, OpenAnswers
 from batch_http.dev_pages import is_dev_mode
-from batch_http.errors import CLIENT_GONE, ErrorShape, add_error_handlers, is_reported, refusal_response
+from batch_http.errors import (
+    CLIENT_CLOSED_REQUEST,
+    CLIENT_GONE,
+    ErrorShape,
+    add_error_handlers,
+    is_reported,
+    refusal_response,
+)
+from batch_http.json_bounds import check_json
 from batch_http.refusals import Refused
 from batch_http.routes import RouteTable, origin_form
 from batch_http.served_engine import count_error
@@ -33,6 +42,8 @@ from batch_http.shutdown import drain_on_sigterm
 
 logger = logging.getLogger(__name__)
 
+HALF_CLOSED = "the client closed its side of the connection before the answer was there; keep it open until then"
+
 BEFORE_LOADING, AFTER_LOADING = 0, 100
 """Priorities of start-up hooks. Those without one have 50."""
 
@@ -40,8 +51,8 @@ BEFORE_LOADING, AFTER_LOADING = 0, 100
 def install_front(chute: Chute, error_shapes: Mapping[str, ErrorShape] = MappingProxyType({})) -> None:
     """Set up everything that stands between callers and a chute's cords. Call once, right after making the chute.
 
-    A start-up hook of the chute's, of the default priority, must leave a `ServedEngine` as `chute.engine`. Cords may
-    pass the body that they are given to `when_caller_leaves`. `error_shapes` says by public path which endpoints answer
+    A start-up hook of the chute's, of the default priority, must leave a `ServedEngine` as `chute.engine`. Cords
+    pass the body that they are given to `caller_of`. `error_shapes` says by public path which endpoints answer
     errors in a shape of their own, besides.
     """
     open_answers = OpenAnswers()
@@ -90,7 +101,7 @@ class Front:
         self._open_answers = open_answers
         self._budget = BodyBudget()
         # In production bodies are encrypted, and the SDK's own middleware limits the number of requests.
-        self._places = Places(chute.concurrency) if is_dev_mode() else None
+        self._slots = Slots(chute.concurrency) if is_dev_mode() else None
         self._max_body_bytes = MAX_JSON_BYTES if is_dev_mode() else MAX_WIRE_BYTES
 
     @cached_property
@@ -122,22 +133,30 @@ class Front:
             # collection.
             scope["state"].clear()
             scope.pop(RECEIVE, None)
+            scope.pop(CALLER, None)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Hypercorn cannot use an HTTP/1.1 connection again whose request has not been read to its end.
         if (refusal := self._routes.refusal(scope)) and scope["http_version"] >= "2":
             raise refusal
-        with self._budget.share() as share:
+        with ExitStack() as held:
+            share = held.enter_context(self._budget.share())
             body = await receive_body(receive, scope, share, self._max_body_bytes, refusal)
-            scope[RECEIVE] = receive = _replay(body, receive)
-            if self._places and body:
+            scope[CALLER] = caller = CordCaller()
+            scope[RECEIVE] = channel = Channel(body, receive, caller)
+            if self._slots and body:
                 check_json(body, scope)
-                async with self._places.place(body):
-                    await self._call_app(scope, receive, send)
-            else:
-                await self._call_app(scope, receive, send)
+                slot = await self._slots.take(body, channel.left)
+                held.callback(slot.give_back)
+            try:
+                await self._call_app(scope, channel, send, caller)
+            finally:
+                # A thread that is still at work for a client that has left keeps what the request held.
+                loop, release = asyncio.get_running_loop(), held.pop_all().close
+                if caller.close(lambda: loop.call_soon_threadsafe(release)):
+                    release()
 
-    async def _call_app(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _call_app(self, scope: Scope, receive: Receive, send: Send, caller: CordCaller) -> None:
         has_started = False
 
         async def send_on(message: Message) -> None:
@@ -148,6 +167,12 @@ class Front:
         try:
             await self._app(scope, receive, send_on)
         except Exception as error:
+            if caller.has_left:
+                if has_started:
+                    return
+                # The cord's thread counts it, if there is one.
+                kind = None if caller.has_begun else CLIENT_GONE
+                raise Refused(kind, CLIENT_CLOSED_REQUEST, HALF_CLOSED) from None
             if not is_reported(scope):
                 logger.error("A request failed: %s.", type(error).__name__)
             if not has_started:
@@ -160,19 +185,3 @@ async def _refuse_websocket(send: Send) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
     await send({"type": "websocket.http.response.start", "status": 404, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": content})
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """Receive a body that has been received already, then whatever comes; that the client has left, however often."""
-    unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-    has_left = False
-
-    async def replay() -> Message:
-        nonlocal has_left
-        if unread:
-            return unread.pop()
-        message = {"type": "http.disconnect"} if has_left else await receive()
-        has_left = message["type"] == "http.disconnect"
-        return message
-
-    return replay

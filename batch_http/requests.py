@@ -19,11 +19,7 @@ def clean_text(text: str) -> str:
     if not stripped:
         raise PydanticCustomError("blank_text", "is blank; remove it or send some text")
     if len(stripped) > MAX_TEXT_CHARACTERS:
-        raise PydanticCustomError(
-            "text_too_long",
-            "has {length} characters, {limit} are allowed; shorten it or split it",
-            {"length": len(stripped), "limit": MAX_TEXT_CHARACTERS},
-        )
+        raise too_many_characters(len(stripped))
     if "\0" in stripped:
         raise PydanticCustomError("nul_character", "holds a NUL character (U+0000), which no text has; remove it")
     try:
@@ -35,6 +31,15 @@ def clean_text(text: str) -> str:
             {"position": error.start},
         ) from None
     return stripped
+
+
+def too_many_characters(length: int) -> PydanticCustomError:
+    """The error of a text with so many characters."""
+    return PydanticCustomError(
+        "text_too_long",
+        "has {length} characters, {limit} are allowed; shorten it or split it",
+        {"length": length, "limit": MAX_TEXT_CHARACTERS},
+    )
 
 
 Text = Annotated[

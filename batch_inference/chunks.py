@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol
 
 from batch_inference.outcome import Outcome
-from batch_inference.tokenizer import EncodedTexts
 
 MIN_CHUNKS_AHEAD: Final = 2
 MIN_TEXTS_AHEAD: Final = 32
@@ -29,28 +28,28 @@ class Chunks(Iterator[Outcome]):
     """The outcomes of a request's chunks, in input order, each as soon as it is there.
 
     Args:
-        parts: the chunks, at least one; a chunk may be empty.
-        submit: queues chunks together.
+        sizes: texts of each chunk, at least one chunk; a chunk may be empty.
+        submit: queues chunks `first` to `last` (exclusive) together.
         on_end: called with the outcome of the first chunk once all outcomes have been taken.
     """
 
     def __init__(
         self,
-        parts: Sequence[EncodedTexts],
-        submit: Callable[[Sequence[EncodedTexts]], Sequence[PendingOutcome]],
+        sizes: Sequence[int],
+        submit: Callable[[int, int], Sequence[PendingOutcome]],
         on_end: Callable[[Outcome], None],
     ) -> None:
-        self._parts = parts
+        self._num_chunks = len(sizes)
         self._submit = submit
         self._on_end = on_end
         self._pending: list[PendingOutcome] = []
         self._num_done = 0
         self._first: Outcome | None = None
         self._is_cancelled = False
-        self._queue(max(MIN_CHUNKS_AHEAD, -(-MIN_TEXTS_AHEAD // max(1, *map(len, parts)))))
+        self._queue(max(MIN_CHUNKS_AHEAD, -(-MIN_TEXTS_AHEAD // max(1, *sizes))))
 
     def __next__(self) -> Outcome:
-        if self._num_done == len(self._parts):
+        if self._num_done == self._num_chunks:
             if self._first is not None:
                 self._on_end(self._first)
                 self._first = None
@@ -70,6 +69,8 @@ class Chunks(Iterator[Outcome]):
 
     def _queue(self, num_chunks: int) -> None:
         start = len(self._pending)
-        self._pending += self._submit(self._parts[start : start + num_chunks])
+        end = min(start + num_chunks, self._num_chunks)
+        if start < end:
+            self._pending += self._submit(start, end)
         if self._is_cancelled:
             self.cancel()

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import accumulate
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from batch_inference.answer_cache import AnswerCache, Place, fill_in
-from batch_inference.chunks import Chunks
-from batch_inference.errors import EngineStoppedError
+from batch_inference.admitted import AdmittedTexts
+from batch_inference.answer_cache import AnswerCache
+from batch_inference.caller import Caller
 from batch_inference.heads import Head
 from batch_inference.known_answers import check_known_answers
 from batch_inference.loading import load_model
@@ -29,31 +24,12 @@ from batch_inference.queue_limit import QueueLimit
 from batch_inference.scheduler import Scheduler
 from batch_inference.settings import EncoderSettings
 from batch_inference.stats import Stats
-from batch_inference.text_groups import TextGroup
-from batch_inference.token_rows import Indices, Outputs, TokenRows
 from batch_inference.tokenizer import EncodedTexts
-from batch_inference.windows import text_means
+from batch_inference.turns import Turns, estimated_tokens, in_turns
 
 logger = logging.getLogger(__name__)
 
 MIB: Final = 2**20
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Asked:
-    """Rows that were asked for.
-
-    Attributes:
-        rows: all of them.
-        group: those that have to be run.
-        missing: their indices.
-        found: the index of each other row, and where its outputs are.
-    """
-
-    rows: TokenRows
-    group: TextGroup
-    missing: Indices
-    found: list[tuple[int, Place]]
 
 
 class Engine:
@@ -76,6 +52,7 @@ class Engine:
         self._window_stride = settings.window_stride
         self._cache = AnswerCache(settings.answer_cache_mib * MIB)
         self._limit = QueueLimit(settings.max_queued_tokens, self.stats.seconds_for)
+        self._tokenizing = Turns(os.cpu_count() or 1)
         self._on_device_lost = on_device_lost
         self._scheduler = Scheduler(model, cost, self.stats.count_pass, self._lose_device, model.max_in_flight)
 
@@ -120,71 +97,57 @@ class Engine:
         """MiB of answers that are kept, about."""
         return self._cache.num_bytes / MIB
 
-    def num_dropped(self, texts: Sequence[str], max_length: int) -> NDArray[np.int32]:
-        """How many tokens of each text the model would not see; shape (texts,)."""
-        return self.model.tokenizer.encode(texts, self.effective_max_length(max_length)).num_dropped
-
     def effective_max_length(self, max_length: int) -> int:
         """`max_length`, or what the model can take if that is less."""
         return min(max_length, self.model.max_tokens)
 
     def run(
-        self,
-        texts: Sequence[str],
-        max_length: int,
-        offer_cancel: Callable[[Callable[[], object]], None] = lambda cancel: None,
-        *,
-        in_windows: bool = False,
+        self, texts: Sequence[str], max_length: int, caller: Caller | None = None, *, in_windows: bool = False
     ) -> Outcome:
         """Run texts together; blocks until they are done.
+
+        Raises:
+            as `admitted`, and as `AdmittedTexts.run`.
+        """
+        with self.admitted(texts, max_length, caller, in_windows=in_windows) as admitted:
+            return admitted.run()
+
+    @contextmanager
+    def admitted(
+        self, texts: Sequence[str], max_length: int, caller: Caller | None = None, *, in_windows: bool = False
+    ) -> Iterator[AdmittedTexts]:
+        """Admit and tokenize texts, for as long as the block lasts. Texts left when it ends leave the queue.
 
         Args:
             texts: the texts.
             max_length: tokens of a text that the model may see.
-            offer_cancel: given a function that any thread may call to take the texts out of the queue.
+            caller: when it leaves, so do the texts.
             in_windows: read texts with more tokens in windows of `max_length`, rather than cut them off.
 
         Raises:
             QueueFullError: too much is waiting; nothing was queued.
             EngineStoppedError: the engine is closed.
-            ForwardPassError: the model failed on these texts.
-            DeviceLostError: the device is gone; the engine stops.
-            concurrent.futures.CancelledError: it was cancelled.
+            concurrent.futures.CancelledError: the caller has left.
         """
+        self._limit.check_open()
+        caller = caller or Caller()
         arrived_at = time.monotonic()
-        with self._admitted(texts, max_length, in_windows) as encoded:
-            [pending] = self._submit([encoded], arrived_at)
-            offer_cancel(pending.cancel)
-            outcome = pending.outcome()
-            self._count(encoded, outcome, arrived_at)
-            return outcome
+        max_length = self.effective_max_length(max_length)
+        stride = self._window_stride if in_windows else None
 
-    @contextmanager
-    def run_chunks(
-        self, chunks: Sequence[Sequence[str]], max_length: int, *, in_windows: bool = False
-    ) -> Iterator[Chunks]:
-        """Run texts chunk by chunk; a chunk may be empty.
+        def encode(part: Sequence[str]) -> EncodedTexts:
+            return self.model.tokenizer.encode(part, max_length, stride)
 
-        Entering the block admits the texts and queues the first of them; iterating gives each chunk's outcome, in input
-        order, as soon as it is there. Texts left when the block ends leave the queue.
-
-        Raises:
-            QueueFullError, EngineStoppedError: on entering, as `run`.
-            EngineStoppedError, ForwardPassError: while iterating, perhaps after some chunks.
-            concurrent.futures.CancelledError: while iterating, after `Chunks.cancel`.
-        """
-        arrived_at = time.monotonic()
-        with self._admitted([text for chunk in chunks for text in chunk], max_length, in_windows) as encoded:
-            ends = list(accumulate(map(len, chunks)))
-            outcomes = Chunks(
-                [encoded.part(end - len(chunk), end) for chunk, end in zip(chunks, ends, strict=True)],
-                lambda parts: self._submit(parts, arrived_at),
-                lambda first: self._count(encoded, first, arrived_at),
-            )
+        num_tokens = estimated_tokens(texts, None if in_windows else max_length)
+        with self._limit.slot(num_tokens) as slot, self.stats.request_in_flight():
+            encoded = EncodedTexts.joined(in_turns(self._tokenizing, texts, encode, caller))
+            slot.resize(encoded.rows.num_tokens)
+            submit, stats = self._scheduler.submit, self.stats
+            admitted = AdmittedTexts(encoded, self.model, self._cache, submit, stats, caller, arrived_at)
             try:
-                yield outcomes
+                yield admitted
             finally:
-                outcomes.cancel()
+                admitted.cancel()
 
     @property
     def is_ready(self) -> bool:
@@ -203,88 +166,3 @@ class Engine:
         """Take no more requests, finish what is queued, stop the worker."""
         self.stop_admitting()
         self._scheduler.close()
-
-    @contextmanager
-    def _admitted(self, texts: Sequence[str], max_length: int, in_windows: bool) -> Iterator[EncodedTexts]:
-        """Encode a request and hold its place among the queued tokens until it has been answered."""
-        self._limit.check_open()
-        stride = self._window_stride if in_windows else None
-        encoded = self.model.tokenizer.encode(texts, self.effective_max_length(max_length), stride)
-        with self._limit.place(encoded.rows.num_tokens), self.stats.request_in_flight():
-            yield encoded
-
-    def _count(self, encoded: EncodedTexts, first: Outcome, arrived_at: float) -> None:
-        num_truncated = int(np.count_nonzero(encoded.num_dropped))
-        self.stats.count_request(len(encoded), num_truncated, time.monotonic() - arrived_at, first.queue_time_s)
-
-    def _submit(self, parts: Sequence[EncodedTexts], arrived_at: float) -> list[Pending]:
-        """Queue texts, a group for each part."""
-        asked = self._ask([part.rows for part in parts])
-        return [Pending(self, part, each, arrived_at) for part, each in zip(parts, asked, strict=True)]
-
-    def _ask(self, parts: list[TokenRows]) -> list[Asked]:
-        """Queue rows, a group for each part, but those whose outputs are there or on their way."""
-        asked = []
-        for rows in parts:
-            outputs: Future[Outputs] = Future()
-            known = self._cache.look_up(rows, outputs)
-            group = TextGroup(rows.select(known.missing) if known.found else rows, outputs)
-            asked.append(Asked(rows, group, known.missing, known.found))
-            self.stats.count_cache(len(known.found), len(known.missing))
-        try:
-            self._scheduler.submit([each.group for each in asked])
-        except EngineStoppedError:
-            # Others may wait for these rows already.
-            for each in asked:
-                each.group.future.cancel()
-            raise
-        return asked
-
-    def _outputs(self, asked: Asked) -> Outputs:
-        """Wait for the outputs of all rows."""
-        computed = asked.group.future.result()
-        if not asked.found:
-            return computed
-        outputs = np.empty((len(asked.rows), self.model.num_outputs), np.float32)
-        outputs[asked.missing] = computed
-        lost = fill_in(outputs, asked.found)
-        if len(lost):
-            rows = asked.rows.select(lost)
-            self._cache.forget(rows)
-            [again] = self._ask([rows])
-            outputs[lost] = self._outputs(again)
-        return outputs
-
-    def outcome(self, encoded: EncodedTexts, asked: Asked, arrived_at: float) -> Outcome:
-        """Wait for what was asked for these texts."""
-        outputs = self._outputs(asked)
-        started_at = asked.group.usage.started_at
-        return Outcome(
-            labels=self.model.labels,
-            answers=text_means(self.model.head.answers(outputs), encoded.num_windows, encoded.weights),
-            outputs=text_means(outputs, encoded.num_windows, encoded.weights),
-            num_tokens=encoded.num_tokens,
-            num_dropped=encoded.num_dropped,
-            num_windows=encoded.num_windows,
-            num_tokens_run=encoded.rows.num_tokens,
-            queue_time_s=0.0 if started_at is None else started_at - arrived_at,
-            usage=asked.group.usage,
-        )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Pending:
-    """Texts that are in the queue or in a pass; a `PendingOutcome`."""
-
-    _engine: Engine
-    _encoded: EncodedTexts
-    _asked: Asked
-    _arrived_at: float
-
-    def outcome(self) -> Outcome:
-        """Wait for it."""
-        return self._engine.outcome(self._encoded, self._asked, self._arrived_at)
-
-    def cancel(self) -> None:
-        """Take what has no answer yet out of the queue. Any thread may."""
-        self._asked.group.future.cancel()

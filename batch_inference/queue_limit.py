@@ -6,22 +6,53 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
 
 from batch_inference.errors import EngineStoppedError, QueueFullError
+
+SHARE_OF_LARGE: Final = 7 / 8
+"""What large requests may hold of the queue together. One that has more counts as so many, so that it is admitted when
+no other is: then it holds the whole share, and small requests are answered beside it."""
+
+SMALL_SHARE: Final = 1 / 64
+"""Of the queue: a request that has no more is a small one. By default 8,192 tokens, some 300 tweets."""
+
+MAX_RETRY_AFTER_S: Final = 60
+
+
+@dataclass
+class QueueSlot:
+    """What a request holds of the queue."""
+
+    limit: QueueLimit
+    num_tokens: int = 0
+    is_large: bool = False
+
+    def resize(self, num_tokens: int) -> None:
+        """Hold room for so many tokens from now on.
+
+        Raises:
+            QueueFullError: there is none; the slot stays as it was.
+        """
+        self.limit.resize(self, num_tokens)
 
 
 class QueueLimit:
     """Admits requests by their tokens, from any thread, until it is closed.
 
     Args:
-        max_tokens: of all requests that are admitted at a time. A larger one is admitted when nothing else is.
+        max_tokens: of all requests that are admitted at a time.
         seconds_for: how long so many tokens are likely to take.
     """
 
     def __init__(self, max_tokens: int, seconds_for: Callable[[int], float]) -> None:
         self._max_tokens = max_tokens
+        self._max_large = max(1, int(max_tokens * SHARE_OF_LARGE))
+        self._max_small = int(max_tokens * SMALL_SHARE)
         self._seconds_for = seconds_for
         self._num_tokens = 0
+        self._num_large_tokens = 0
         self._is_open = True
         self._lock = threading.Lock()
 
@@ -32,11 +63,11 @@ class QueueLimit:
 
     @property
     def num_tokens(self) -> int:
-        """Tokens of the requests that are admitted now."""
+        """Tokens that the requests which are admitted now count as."""
         return self._num_tokens
 
     def close(self) -> None:
-        """Refuse all requests from now on; those admitted keep their places."""
+        """Refuse all requests from now on; those admitted keep their slots."""
         self._is_open = False
 
     def check_open(self) -> None:
@@ -49,28 +80,43 @@ class QueueLimit:
             raise EngineStoppedError
 
     @contextmanager
-    def place(self, num_tokens: int) -> Iterator[None]:
-        """Hold a request's place until it has been answered.
+    def slot(self, num_tokens: int) -> Iterator[QueueSlot]:
+        """Hold a request's slot until it has been answered.
+
+        Args:
+            num_tokens: as far as they are known; `QueueSlot.resize` corrects them.
 
         Raises:
             QueueFullError: there is no room; nothing was admitted.
         """
-        with self._lock:
-            if self._num_tokens and self._num_tokens + num_tokens > self._max_tokens:
-                raise self._queue_full(num_tokens)
-            self._num_tokens += num_tokens
+        slot = QueueSlot(self)
+        slot.resize(num_tokens)
         try:
-            yield
+            yield slot
         finally:
-            with self._lock:
-                self._num_tokens -= num_tokens
+            slot.resize(0)
 
-    def _queue_full(self, num_tokens: int) -> QueueFullError:
-        """The refusal of a request of so many tokens; a place is likely once those in its way have been run."""
-        in_the_way = min(self._num_tokens, self._num_tokens + num_tokens - self._max_tokens)
-        retry_after_s = max(1, math.ceil(self._seconds_for(in_the_way)))
+    def resize(self, slot: QueueSlot, num_tokens: int) -> None:
+        """As `QueueSlot.resize`."""
+        is_large = num_tokens > self._max_small
+        counted = min(num_tokens, self._max_large) if is_large else num_tokens
+        with self._lock:
+            others = self._num_tokens - slot.num_tokens
+            other_large = self._num_large_tokens - slot.num_tokens * slot.is_large
+            excess = others + counted - self._max_tokens
+            if is_large:
+                excess = max(excess, other_large + counted - self._max_large)
+            if counted and excess > 0:
+                raise self._queue_full(num_tokens, others, excess)
+            slot.num_tokens, slot.is_large = counted, is_large
+            self._num_tokens = others + counted
+            self._num_large_tokens = other_large + counted * is_large
+
+    def _queue_full(self, num_tokens: int, num_taken: int, excess: int) -> QueueFullError:
+        """The refusal of a request of so many tokens; room is likely once those in excess have been run."""
+        retry_after_s = min(MAX_RETRY_AFTER_S, max(1, math.ceil(self._seconds_for(min(excess, num_taken)))))
         return QueueFullError(
-            f"the queue is full: this request has {num_tokens} tokens, {self._num_tokens} of {self._max_tokens} are "
+            f"the queue is full: this request has some {num_tokens} tokens, {num_taken} of {self._max_tokens} are "
             f"taken; try again in {retry_after_s} s",
             retry_after_s,
         )

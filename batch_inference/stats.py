@@ -32,7 +32,7 @@ _PASS_ROWS = prometheus.Histogram(_PREFIX + "pass_texts", "Texts in a forward pa
 _PASS_TOKENS = prometheus.Histogram(
     _PREFIX + "pass_tokens", "Padded tokens in a forward pass", buckets=[2**n for n in range(4, 18)]
 )
-_CACHE_HITS = prometheus.Counter(_PREFIX + "cache_hits", "Rows that cost nothing: equal ones were run or on their way")
+_CACHE_HITS = prometheus.Counter(_PREFIX + "cache_hits", "Rows that cost nothing: equal ones were run before")
 _CACHE_MISSES = prometheus.Counter(_PREFIX + "cache_misses", "Rows that had to be run")
 _PADDING = prometheus.Counter(_PREFIX + "padding_tokens", "Padding tokens run through the model")
 

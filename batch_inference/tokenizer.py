@@ -13,7 +13,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from batch_inference.byte_level_bpe import ByteLevelBpe
-from batch_inference.token_rows import Int32Array, TokenRows
+from batch_inference.token_rows import Indices, Int32Array, TokenRows
 from batch_inference.windows import Windows
 
 if TYPE_CHECKING:
@@ -69,6 +69,29 @@ class EncodedTexts:
 
     def __len__(self) -> int:
         return len(self.num_tokens)
+
+    @classmethod
+    def joined(cls, parts: Sequence[EncodedTexts]) -> EncodedTexts:
+        """The texts of all parts, in their order; at least one part."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            TokenRows.joined([part.rows for part in parts]),
+            np.concatenate([part.num_tokens for part in parts]),
+            np.concatenate([part.num_dropped for part in parts]),
+            np.concatenate([part.num_windows for part in parts]),
+            np.concatenate([part.weights for part in parts]),
+        )
+
+    def select(self, texts: Indices) -> EncodedTexts:
+        """The texts at these indices, if each has one row."""
+        return EncodedTexts(
+            self.rows.select(texts),
+            self.num_tokens[texts],
+            self.num_dropped[texts],
+            self.num_windows[texts],
+            self.weights[texts],
+        )
 
     def part(self, start: int, end: int) -> EncodedTexts:
         """Texts `start` to `end` (exclusive)."""

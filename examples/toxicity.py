@@ -4,7 +4,6 @@ Copy it to the top of the repository; its settings begin with `TOXICITY_`. Its o
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,7 +11,7 @@ from chutes.chute import Chute
 from numpy.typing import NDArray
 from pydantic_settings import SettingsConfigDict
 
-from batch_http.callers import when_caller_leaves
+from batch_http.callers import caller_of
 from batch_http.deployment import DeploymentSettings
 from batch_http.errors import errors_as_http
 from batch_http.front import install_front
@@ -53,7 +52,7 @@ async def load_engine(self: Any) -> None:
 
 @chute.cord(public_api_path="/toxicity", public_api_method="POST")
 def toxicity(self: Any, body: dict[str, Any] | None = None) -> Any:
-    with errors_as_http(self.engine.stats):
+    with errors_as_http(self.engine.stats), caller_of(body) as caller:
         request = parse_request(ToxicityRequest, body)
-        outcome = self.engine.run(request.texts, self.engine.model.max_tokens, partial(when_caller_leaves, body))
+        outcome = self.engine.run(request.texts, self.engine.model.max_tokens, caller)
         return json_response({"results": [prediction.scores for prediction in outcome.predictions]})

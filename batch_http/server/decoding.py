@@ -15,7 +15,8 @@ import zlib
 from types import SimpleNamespace
 from typing import Any
 
-from batch_http.body import MAX_JSON_BYTES, check_json, too_large
+from batch_http.body import MAX_JSON_BYTES, too_large
+from batch_http.json_bounds import check_json
 from batch_http.refusals import INVALID_REQUEST, Refused
 
 logger = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ def compress_fast(data: bytes) -> bytes:
 
 
 def decompress_bounded(data: bytes) -> bytes:
-    """As `gzip.decompress`; a JSON text beyond the bounds of `batch_http.body` becomes a small one that says so.
+    """As `gzip.decompress`; a JSON text beyond the bounds of `batch_http` becomes a small one that says so.
 
     Raises:
         ValueError: it is not one whole gzip member.

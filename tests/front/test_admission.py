@@ -1,4 +1,4 @@
-"""Laws of the places for requests at work."""
+"""Laws of the slots for requests at work."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from batch_http.admission import SMALL_BODY_BYTES, SMALL_BODY_QUOTES, Places
+from batch_http.admission import SMALL_BODY_BYTES, SMALL_BODY_QUOTES, Slots
+from batch_http.body import ClientLeft
 from batch_http.refusals import Refused
 
 SMALL, LARGE = b" " * SMALL_BODY_BYTES, b" " * (SMALL_BODY_BYTES + 1)
@@ -25,27 +26,31 @@ def on_a_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], Non
 
 
 class Crowd:
-    """Requests that hold their places until told."""
+    """Requests that hold their slots until they may end."""
 
-    def __init__(self, num_places: int) -> None:
-        self._places = Places(num_places)
+    def __init__(self, num_slots: int) -> None:
+        self._slots = Slots(num_slots)
 
     async def ask(self, body: bytes) -> Request:
-        request = Request(asyncio.Event(), asyncio.Event())
+        request = Request(asyncio.Event(), asyncio.Event(), asyncio.Event())
         request.task = asyncio.create_task(self._hold(body, request))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         return request
 
     async def _hold(self, body: bytes, request: Request) -> None:
-        async with self._places.place(body):
-            request.is_at_work.set()
-            await request.may_end.wait()
+        async def left() -> None:
+            await request.has_left.wait()
+
+        slot = await self._slots.take(body, left)
+        request.is_at_work.set()
+        await request.may_end.wait()
+        slot.give_back()
 
 
 class Request:
-    def __init__(self, is_at_work: asyncio.Event, may_end: asyncio.Event) -> None:
-        self.is_at_work, self.may_end = is_at_work, may_end
+    def __init__(self, is_at_work: asyncio.Event, may_end: asyncio.Event, has_left: asyncio.Event) -> None:
+        self.is_at_work, self.may_end, self.has_left = is_at_work, may_end, has_left
         self.task: asyncio.Task[None]
 
     async def end(self) -> None:
@@ -58,7 +63,7 @@ class Request:
 
 
 @on_a_loop
-async def test_large_requests_leave_places_to_small_ones() -> None:
+async def test_large_requests_leave_slots_to_small_ones() -> None:
     crowd = Crowd(8)
     large = [await crowd.ask(LARGE) for _ in range(8)]
     assert [request.is_refused for request in large] == [False] * 6 + [True] * 2
@@ -80,7 +85,7 @@ async def test_small_requests_wait_in_line_and_beyond_it_are_refused() -> None:
     await requests[1].end()
     await requests[2].end()
     await requests[3].end()
-    # All places are free again.
+    # All slots are free again.
     assert [(await crowd.ask(SMALL)).is_at_work.is_set() for _ in range(2)] == [True, True]
 
 
@@ -93,7 +98,7 @@ async def test_many_short_texts_are_a_large_request() -> None:
 
 
 @on_a_loop
-async def test_who_leaves_the_line_takes_no_place_along() -> None:
+async def test_a_request_that_ends_in_line_takes_no_slot_along() -> None:
     crowd = Crowd(1)
     first, leaving, handed = await crowd.ask(SMALL), await crowd.ask(SMALL), None
     leaving.task.cancel()
@@ -105,6 +110,21 @@ async def test_who_leaves_the_line_takes_no_place_along() -> None:
     handed.task.cancel()
     await asyncio.gather(handed.task, return_exceptions=True)
     assert (await crowd.ask(LARGE)).is_at_work.is_set()
+
+
+@on_a_loop
+async def test_callers_who_left_leave_the_line() -> None:
+    crowd = Crowd(1)
+    first, leaving = await crowd.ask(SMALL), await crowd.ask(SMALL)
+    assert (await crowd.ask(SMALL)).is_refused
+    leaving.has_left.set()
+    with pytest.raises(ClientLeft):
+        await leaving.task
+    # There is room in line again, and the slot goes to the next one.
+    waiting = await crowd.ask(SMALL)
+    await first.end()
+    await waiting.is_at_work.wait()
+    await waiting.end()
 
 
 @on_a_loop

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from batch_http import body
-from batch_http.body import MAX_JSON_BYTES, BodyBudget, receive_body
+from batch_http.body import MAX_JSON_BYTES, BodyBudget, BodyShare, receive_body
+from batch_http.json_bounds import check_json
 from batch_http.refusals import Refused
 from batch_http.server.decoding import decompress_bounded, refusal_in
 
@@ -36,6 +37,7 @@ def test_half_a_body_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch)
 
 def test_bodies_share_their_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(body, "MAX_BYTES_AT_ONCE", 100)
+    monkeypatch.setattr(body, "BYTES_FOR_SMALL", 0)
     budget = BodyBudget()
 
     async def one(num_bytes: int) -> bytes:
@@ -58,6 +60,77 @@ def test_bodies_share_their_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     assert second.status == 429
     assert third == b"x" * 40
     assert budget.num_bytes == 0
+
+
+def test_unfinished_large_bodies_leave_room_to_small_ones() -> None:
+    budget = BodyBudget()
+    large = []
+    while (share := BodyShare(budget)).take(MAX_JSON_BYTES):
+        large.append(share)
+    assert len(large) > 8
+    small = [BodyShare(budget) for _ in range(200)]
+    assert all(share.take(32 * 1024) for share in small)
+    # A small body that grows is a large one.
+    assert not small[0].take(64 * 1024)
+    for share in [*large, *small]:
+        share.give_back()
+    assert budget.num_bytes == 0
+
+
+def test_silence_ends_a_body_however_much_of_it_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body, "GRACE_S", 0.05)
+
+    async def scenario() -> None:
+        messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        await messages.put({"type": "http.request", "body": bytes(8 * 2**20), "more_body": True})
+        with BodyBudget().share() as share:
+            # By its bytes alone it would have another 1,024 seconds.
+            await asyncio.wait_for(receive_body(messages.get, SCOPE, share, MAX_JSON_BYTES), 60)
+
+    with pytest.raises(Refused, match="did not arrive in time"):
+        asyncio.run(scenario())
+
+
+MANY = 16 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (b":" * MANY, "names"),
+        (b'"' * MANY, "strings"),
+        (b'{"a":' * 150_000, "values"),
+        (b"[" + b"1" * MANY, "a number of 400 digits"),
+        (b"[0." + b"1" * MANY, "a number of 400 digits"),
+    ],
+)
+def test_what_would_cost_a_parser_much_is_refused(text: bytes, problem: str) -> None:
+    with pytest.raises(Refused, match=problem):
+        check_json(text, SCOPE)
+
+
+@pytest.mark.parametrize("text", [":" * 9_999, '"' * 9_999, "7" * 9_999, "\\" * 9_999, '{"a": 1, "a": 2} ' * 500])
+def test_within_texts_all_of_it_is_free(text: str) -> None:
+    check_json(json.dumps({"texts": [text] * 100}).encode(), SCOPE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"texts": ["a"], "te\\u0078ts": ["b"]}',
+        b'{"a": ":", "a" : 1}',
+        b'{"b": "\\\\", "a": 1, "a": 2}',
+        b'{"x": {"a": 1, "\\u0061": 2}}',
+    ],
+)
+def test_a_field_given_twice_in_any_spelling(text: bytes) -> None:
+    with pytest.raises(Refused, match="is given twice"):
+        check_json(text, SCOPE)
+
+
+@pytest.mark.parametrize("text", [b'{"x": {"a": 1}, "a": 2}', b'{"a": ":b", "b": 1}', b'{"a\\"": 1, "a": 2}'])
+def test_fields_that_are_different(text: bytes) -> None:
+    check_json(text, SCOPE)
 
 
 def bomb(num_mib: int) -> bytes:

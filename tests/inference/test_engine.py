@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from typing import Any
 
+import numpy as np
 import pytest
 
 from batch_classification.in_process import start_engine
+from batch_inference.caller import Caller
 from batch_inference.engine import Engine
 from batch_inference.errors import EngineStoppedError, QueueFullError
 from batch_inference.outcome import Prediction
 from batch_inference.passes_in_flight import PassRecord
+from batch_inference.tokenizer import EncodedTexts
 
 
 def same(one: Prediction, other: Prediction) -> bool:
@@ -45,8 +49,9 @@ def test_an_answer_does_not_depend_on_other_requests(engine: Engine, texts: list
 def test_chunks_give_the_same_answers_in_order(engine: Engine, texts: list[str], chunk_size: int) -> None:
     whole = engine.run(texts[:70], 512).predictions
     parts = [texts[start : min(start + chunk_size, 70)] for start in range(0, 70, chunk_size)]
-    with engine.run_chunks([*parts[:1], [], *parts[1:]], 512) as chunks:
-        pieces = [chunk.predictions for chunk in chunks]
+    with engine.admitted(texts[:70], 512) as admitted:
+        sizes = [len(parts[0]), 0, *map(len, parts[1:])]
+        pieces = [chunk.predictions for chunk in admitted.in_chunks(sizes)]
     assert [len(piece) for piece in pieces] == [len(parts[0]), 0, *map(len, parts[1:])]
     assert all(map(same, [prediction for piece in pieces for prediction in piece], whole))
 
@@ -58,15 +63,15 @@ def test_max_length_is_capped_at_what_the_model_takes(engine: Engine) -> None:
     assert prediction.is_truncated
 
 
-def test_a_cancelled_call_leaves_the_queue() -> None:
-    engine = start_engine(model="bundled", device="cpu", answer_cache_mib=0)
-
-    def cancel_once_queued(cancel: Callable[[], object]) -> None:
-        assert engine.num_queued_texts > 0
-        cancel()
-
-    with pytest.raises(CancelledError):
-        engine.run(["word " * 500] * 400, 512, cancel_once_queued)
+def test_a_call_whose_caller_leaves_leaves_the_queue() -> None:
+    engine, caller = start_engine(model="bundled", device="cpu", answer_cache_mib=0), Caller()
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(engine.run, ["word " * 500] * 400, 512, caller)
+        while not engine.num_queued_texts:
+            assert not call.done()
+        caller.leave()
+        with pytest.raises(CancelledError):
+            call.result(60)
     engine.run(["next"], 512)
     engine.close()
     snapshot = engine.stats.snapshot()
@@ -75,13 +80,60 @@ def test_a_cancelled_call_leaves_the_queue() -> None:
     assert snapshot.requests_in_flight == 0
 
 
+def test_a_caller_who_has_left_costs_no_tokenization(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    caller = Caller()
+    encode, encoded = engine.model.tokenizer.encode, []
+
+    def leaving_after_the_first_turn(texts: Sequence[str], *args: Any) -> EncodedTexts:
+        encoded.append(len(texts))
+        caller.leave()
+        return encode(texts, *args)
+
+    monkeypatch.setattr(engine.model.tokenizer, "encode", leaving_after_the_first_turn)
+    with pytest.raises(CancelledError):
+        engine.run(["word " * 2000] * 100, 512, caller)
+    assert encoded == [3]
+    with pytest.raises(CancelledError):
+        engine.run(["short"], 512, caller)
+    assert encoded == [3]
+
+
+def test_what_cannot_be_admitted_is_not_tokenized(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = start_engine(model="bundled", device="cpu", answer_cache_mib=0, max_queued_tokens=4000)
+    with engine.admitted(["word " * 500] * 5, 512):
+        monkeypatch.setattr(engine.model.tokenizer, "encode", None)
+        with pytest.raises(QueueFullError):
+            engine.run(["word " * 500] * 100, 512)
+    monkeypatch.undo()
+    engine.close()
+
+
+def test_small_requests_are_answered_beside_one_that_fills_the_queue() -> None:
+    engine = start_engine(model="bundled", device="cpu", answer_cache_mib=0, max_queued_tokens=6400)
+    with engine.admitted(["word " * 1900] * 20, 50, in_windows=True):
+        with pytest.raises(QueueFullError):
+            engine.run(["word " * 100] * 2, 512)
+        assert len(engine.run(["so small a request"] * 10, 512)) == 10
+    assert len(engine.run(["word " * 100] * 2, 512)) == 2
+    engine.close()
+
+
+def test_a_long_request_is_tokenized_in_turns_to_the_same_answers(engine: Engine, long_texts: list[str]) -> None:
+    texts = [" ".join(long_texts)[start : start + 9000] for start in range(0, 60_000, 2000)]
+    for in_windows in (False, True):
+        together = engine.run(texts, 128, in_windows=in_windows)
+        alone = [engine.run([text], 128, in_windows=in_windows) for text in texts]
+        assert together.num_tokens.tolist() == [int(each.num_tokens[0]) for each in alone]
+        assert together.answers == pytest.approx(np.concatenate([each.answers for each in alone]), abs=1e-4)
+
+
 def test_a_full_queue_refuses_the_whole_request_and_recovers() -> None:
     engine = start_engine(model="bundled", device="cpu", answer_cache_mib=0, max_queued_tokens=60)
-    with engine.run_chunks([["word " * 38]], 512) as chunks:
+    with engine.admitted(["word " * 38], 512) as admitted:
         with pytest.raises(QueueFullError, match="queue is full") as caught:
             engine.run(["word " * 38], 512)
         assert caught.value.retry_after_s >= 1
-        assert len(list(chunks)) == 1
+        assert len(admitted.run()) == 1
     assert len(engine.run(["word " * 38], 512).predictions) == 1
     engine.close()
 
@@ -90,11 +142,11 @@ def test_a_refusal_says_how_long_the_tokens_in_its_way_will_take() -> None:
     engine = start_engine(model="bundled", device="cpu", answer_cache_mib=0, max_queued_tokens=60)
     # What a slow device would have told: a second for every ten tokens.
     engine.stats.count_pass(PassRecord(num_rows=1000, num_tokens=100_000, num_padding_tokens=0, duration_s=10_000.0))
-    # 40 tokens each, so 20 are in the way of the second.
-    with engine.run_chunks([["word " * 38]], 512), pytest.raises(QueueFullError) as caught:
+    # 40 tokens each, and large requests have room for 52 of the 60: 28 are in the way of the second.
+    with engine.admitted(["word " * 38], 512), pytest.raises(QueueFullError) as caught:
         engine.run(["word " * 38], 512)
-    assert caught.value.retry_after_s == 2
-    assert "try again in 2 s" in str(caught.value)
+    assert caught.value.retry_after_s == 3
+    assert "try again in 3 s" in str(caught.value)
     engine.close()
 
 

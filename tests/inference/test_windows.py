@@ -70,7 +70,7 @@ def test_every_token_is_seen(engine: Engine, long_text: str) -> None:
 
 @pytest.mark.parametrize("max_length", [50, 64, 128])
 def test_short_texts_are_answered_as_ever(engine: Engine, tweets: list[str], max_length: int) -> None:
-    is_short = engine.num_dropped(tweets[:100], max_length) == 0
+    is_short = engine.run(tweets[:100], max_length).num_dropped == 0
     assert is_short.sum() > 50
     for text in np.array(tweets[:100])[is_short][:20]:
         alone, windowed = (engine.run([str(text)], max_length, in_windows=windows) for windows in (False, True))
