@@ -15,7 +15,7 @@ TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 REQUESTS ?= 50000
 DURATION ?= 30m
 
-.PHONY: run test fuzz soak rehearse check-pins check-next preflight deploy startup-logs watch check layout format openapi bench tune check-gpu clean test-ray
+.PHONY: run test attack fuzz soak rehearse check-pins check-next preflight deploy startup-logs watch check layout format openapi bench tune check-gpu clean test-ray
 
 run: $(RUN_INSTALLED) $(if $(filter batch_embedder,$(CHUTE)),$(MINILM_INSTALLED))
 	@$(BIN)/python -m tools.run_locally --chute $(CHUTE) --port $(PORT) --model $(MODEL)
@@ -32,6 +32,10 @@ test-ray: $(INSTALLED)
 # FUZZ_SEED=1 makes other requests than those of every time.
 fuzz: $(INSTALLED)
 	FUZZ_REQUESTS=$(REQUESTS) $(BIN)/python -m pytest -s --timeout 10800 tests/fuzz
+
+# What greedy, leaving and malformed callers cost somebody else, a figure a row. ROWS='crowd memory' runs some.
+attack: $(INSTALLED)
+	$(BIN)/python -m tests.attack $(ROWS)
 
 # Mixed traffic with faults at random: every answer is compared, and what the server holds is watched and drawn.
 soak: $(INSTALLED)

@@ -15,14 +15,11 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from batch_http.errors import refusal_response
+from batch_http.errors import CALLER, refusal_response
 from batch_http.refusals import INVALID_REQUEST
 from batch_http.served_engine import count_error
 from batch_http.server.decoding import refusal_in
 from batch_inference.caller import Caller
-
-CALLER = "batch_http.caller"
-"""The key in a request's scope of its `CordCaller`."""
 
 RECEIVE = "batch_http.receive"
 """The key in a request's scope of its `Channel`, as it is outside of the SDK's middleware."""

@@ -26,6 +26,11 @@ logger = logging.getLogger(__name__)
 
 CLIENT_GONE = "client_gone"
 CLIENT_CLOSED_REQUEST = 499
+HAS_LEFT = "the client closed its side of the connection before the answer was there; keep it open until then"
+"""Read only by a client that closed one side and still reads the other."""
+
+CALLER = "batch_http.caller"
+"""The key in a request's scope of its `CordCaller`."""
 
 _REPORTED = "batch_http.error_reported"
 
@@ -83,8 +88,7 @@ def errors_as_http(stats: Stats) -> Iterator[None]:
         yield
     except CancelledError:
         stats.count_error(CLIENT_GONE)
-        # Nobody reads this.
-        raise HTTPException(CLIENT_CLOSED_REQUEST, "the client has left") from None
+        raise HTTPException(CLIENT_CLOSED_REQUEST, HAS_LEFT) from None
     except Exception as error:
         report = report_on(error)
         stats.count_error(report.kind)
@@ -130,7 +134,13 @@ def refusal_response(scope: Scope, refused: Refused) -> JSONResponse:
 
 
 async def _answer_unhandled(request: Request, error: Exception) -> JSONResponse:
-    """A body that the SDK could not decode is the caller's mistake, all else is ours."""
+    """A body that the SDK could not decode is the caller's mistake, and so is leaving; all else is ours."""
+    caller = request.scope.get(CALLER)
+    if caller and caller.has_left:
+        # The SDK's middleware raises an error of its own where a stream was never begun.
+        if not caller.has_begun:
+            count_error(request.app, CLIENT_GONE)
+        return _error_response(request.scope, ErrorReport(CLIENT_GONE, CLIENT_CLOSED_REQUEST, HAS_LEFT))
     # The SDK decodes the body before the router sets the endpoint.
     if "endpoint" in request.scope:
         report = report_on(error)

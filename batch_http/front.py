@@ -19,11 +19,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from batch_http.admission import Slots
 from batch_http.body import MAX_JSON_BYTES, MAX_WIRE_BYTES, BodyBudget, ClientLeft, receive_body
-from batch_http.callers import CALLER, RECEIVE, CallerMiddleware, Channel, CordCaller, OpenAnswers
+from batch_http.callers import RECEIVE, CallerMiddleware, Channel, CordCaller, OpenAnswers
 from batch_http.dev_pages import is_dev_mode
 from batch_http.errors import (
+    CALLER,
     CLIENT_CLOSED_REQUEST,
     CLIENT_GONE,
+    HAS_LEFT,
     ErrorShape,
     add_error_handlers,
     is_reported,
@@ -41,8 +43,6 @@ from batch_http.server.sdk_log import quieten_sdk_log
 from batch_http.shutdown import drain_on_sigterm
 
 logger = logging.getLogger(__name__)
-
-HALF_CLOSED = "the client closed its side of the connection before the answer was there; keep it open until then"
 
 BEFORE_LOADING, AFTER_LOADING = 0, 100
 """Priorities of start-up hooks. Those without one have 50."""
@@ -172,7 +172,7 @@ class Front:
                     return
                 # The cord's thread counts it, if there is one.
                 kind = None if caller.has_begun else CLIENT_GONE
-                raise Refused(kind, CLIENT_CLOSED_REQUEST, HALF_CLOSED) from None
+                raise Refused(kind, CLIENT_CLOSED_REQUEST, HAS_LEFT) from None
             if not is_reported(scope):
                 logger.error("A request failed: %s.", type(error).__name__)
             if not has_started:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import socket
 import time
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
+import pytest
 
-from rehearsal.dev_server import running_server
+from rehearsal.dev_server import Server, running_server
 
 LONG_TEXTS = [f"{number} " + "word " * 500 for number in range(100)]
 
 
-def wait_until_idle(client: httpx.Client) -> dict[str, int]:
+def wait_until_idle(client: httpx.Client) -> dict[str, Any]:
     for _ in range(600):
         stats = client.get("/batch-stats").json()
         if stats["requests_in_flight"] == stats["queued_texts"] == 0:
@@ -62,3 +67,40 @@ def test_abandoned_streams_cost_nothing_more_and_leave_no_threads(tmp_path: Path
         # The SDK's pool has 65 threads and makes one only when none is idle.
         assert process.num_threads() <= threads_before + 65
         assert client.post("/process-batch", json={"texts": ["next"]}).status_code == 200
+
+
+def raw_request(server: Server, path: str, texts: list[str]) -> socket.socket:
+    """Send a request on a connection of its own, which is left open."""
+    content = json.dumps({"texts": texts}).encode()
+    address = urlsplit(server.url)
+    connection = socket.create_connection((address.hostname, address.port), timeout=60)
+    connection.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(content)}\r\n\r\n".encode() + content)
+    return connection
+
+
+def test_a_stream_hung_up_before_its_first_line_is_a_client_that_has_gone(server: Server, client: httpx.Client) -> None:
+    before = wait_until_idle(client)
+    for _ in range(10):
+        raw_request(server, "/process-batch-stream", LONG_TEXTS).close()
+    for _ in range(600):
+        after = wait_until_idle(client)
+        if after["errors"].get("client_gone", 0) == before["errors"].get("client_gone", 0) + 10:
+            break
+        time.sleep(0.1)
+    assert after["errors"] == {**before["errors"], "client_gone": before["errors"].get("client_gone", 0) + 10}
+    assert after["total_requests"] == before["total_requests"]
+    assert b"Traceback" not in server.log.read_bytes()
+
+
+@pytest.mark.parametrize("path", ["/process-batch", "/process-batch-stream"])
+@pytest.mark.parametrize("texts", [["hello"], LONG_TEXTS], ids=["small", "large"])
+def test_a_client_that_closes_its_side_is_told_so(
+    server: Server, client: httpx.Client, path: str, texts: list[str]
+) -> None:
+    before = wait_until_idle(client)["errors"]
+    with raw_request(server, path, texts) as connection:
+        connection.shutdown(socket.SHUT_WR)
+        answer = connection.recv(2**16)
+    assert not answer or int(answer.split()[1]) in (200, 499)
+    after = wait_until_idle(client)["errors"]
+    assert after.get("internal_error") == before.get("internal_error")

@@ -61,6 +61,7 @@ def test_a_body_in_pieces_of_a_byte(server: Server, client: httpx.Client) -> Non
     ("body", "field"),
     [
         (b'{"texts": ["I love this!"], "texts": ["I hate this!"]}', "texts"),
+        (b'{"texts": ["I love this!"], "te\\u0078ts": ["I hate this!"]}', "texts"),
         (b'{"texts": ["fine"], "max_length": 64, "batch_size": 2, "max_length": 128}', "max_length"),
     ],
 )
