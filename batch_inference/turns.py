@@ -29,6 +29,11 @@ class Turns:
         self._is_turn_of_oldest = False
         self._lock = threading.Lock()
 
+    @property
+    def num_waiting(self) -> int:
+        """Threads that wait for a turn."""
+        return len(self._waiting)
+
     @contextmanager
     def turn(self, size: int) -> Iterator[None]:
         """Work within the block, once it is this thread's turn; `size` is that of its request."""
