@@ -2,6 +2,7 @@
 
 $ python -m bench.overload                     # two minutes of overload, six in all, with the bundled model
 $ python -m bench.overload --seconds 20        # to see that it works; no figures to quote
+$ python -m bench.overload --body-bytes 300000 # requests of so many bytes: their texts are the short ones, repeated
 
 The load is open: requests of 100 texts are sent at fixed times, however many are unanswered. Its generator shares the
 machine with the service, so what is offered beyond the service's best costs both. Every text is sent once only.
@@ -59,10 +60,17 @@ class Outcomes:
 
 
 class Service:
-    """The service that is measured, and what is asked of it."""
+    """The service that is measured, and what is asked of it.
 
-    def __init__(self, session: aiohttp.ClientSession, pid: int) -> None:
+    Args:
+        session: of the service's address.
+        pid: its process.
+        characters: that each text of a batch is brought to by repetition; 0 leaves it as it is.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, pid: int, characters: int = 0) -> None:
         self._session = session
+        self._characters = characters
         self._process = psutil.Process(pid)
         self._texts = numbered_texts()
 
@@ -101,7 +109,11 @@ class Service:
 
     async def next_batch(self, outcomes: Outcomes) -> None:
         """Send texts that were never sent before."""
-        await self.batch(list(itertools.islice(self._texts, TEXTS_PER_REQUEST)), outcomes)
+        texts = itertools.islice(self._texts, TEXTS_PER_REQUEST)
+        await self.batch([self._lengthened(text) for text in texts], outcomes)
+
+    def _lengthened(self, text: str) -> str:
+        return (text + " ") * (self._characters // (len(text) + 1)) or text
 
     async def lone_texts(self, count: int = LONE_TEXTS) -> list[float]:
         """Seconds that single texts take, one after the other."""
@@ -215,12 +227,12 @@ async def fairness(service: Service, in_flight: int, seconds: float) -> dict[str
     }
 
 
-async def measure(url: str, pid: int, times: float, seconds: float) -> dict[str, dict[str, float]]:
+async def measure(url: str, pid: int, times: float, seconds: float, body_bytes: int = 0) -> dict[str, dict[str, float]]:
     """All phases."""
     connector = aiohttp.TCPConnector(limit=0)
     timeout = aiohttp.ClientTimeout(total=None)
     async with aiohttp.ClientSession(url, connector=connector, timeout=timeout) as session:
-        service = Service(session, pid)
+        service = Service(session, pid, body_bytes // TEXTS_PER_REQUEST)
         await best_rate(service, min(seconds, 5))
         measured = {f"overload, {times:g} times": await overload(service, times, seconds)}
         for in_flight in (1, 4):
@@ -233,6 +245,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=120, help="of overload (default 120)")
     parser.add_argument("--times", type=float, default=10, help="texts offered over the service's best (default 10)")
+    parser.add_argument("--body-bytes", type=int, default=0, help="of a request of 100 texts (default: as they are)")
     parser.add_argument("--threads", type=int, default=psutil.cpu_count(logical=False), help="torch's threads")
     args = parser.parse_args()
     port = free_port()
@@ -240,7 +253,9 @@ def main() -> None:
         server = SERVERS["service"].start(checkpoint("bundled"), port, args.threads, Tuning(), Path(folder) / "log")
         try:
             wait_until_answered(f"http://127.0.0.1:{port}/batch-stats", server)
-            measured = asyncio.run(measure(f"http://127.0.0.1:{port}", server.pid, args.times, args.seconds))
+            measured = asyncio.run(
+                measure(f"http://127.0.0.1:{port}", server.pid, args.times, args.seconds, args.body_bytes)
+            )
         finally:
             end_tree(server)
     for name, value in describe_machine(args.threads).items():

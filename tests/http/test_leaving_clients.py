@@ -7,7 +7,6 @@ import json
 import socket
 import time
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -15,17 +14,9 @@ import psutil
 import pytest
 
 from rehearsal.dev_server import Server, running_server
+from tests.helpers import wait_until_idle
 
 LONG_TEXTS = [f"{number} " + "word " * 500 for number in range(100)]
-
-
-def wait_until_idle(client: httpx.Client) -> dict[str, Any]:
-    for _ in range(600):
-        stats = client.get("/batch-stats").json()
-        if stats["requests_in_flight"] == stats["queued_texts"] == 0:
-            return dict(stats)
-        time.sleep(0.1)
-    raise AssertionError("the service is still busy")
 
 
 def test_a_batch_whose_client_left_is_dropped(tmp_path: Path) -> None:
