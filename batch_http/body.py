@@ -91,7 +91,7 @@ async def receive_body(
         scope: the request.
         share: of the memory for bodies.
         max_bytes: the largest that is received; the rest of a larger one is thrown away.
-        refusal: what the request will be told in any case, once all of it has been received.
+        refusal: what the request gets in any case, once all of it has been received.
 
     Raises:
         ClientLeft: the client hung up.

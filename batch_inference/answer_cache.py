@@ -62,7 +62,7 @@ class AnswerCache:
 
 
 def keys_of(rows: TokenRows) -> list[bytes]:
-    """What tells rows apart: their token ids."""
+    """What distinguishes rows: their token ids."""
     content = rows.input_ids.tobytes()
     ends = (rows.lengths.cumsum() * rows.input_ids.itemsize).tolist()
     return [content[start:end] for start, end in zip([0, *ends], ends, strict=False)]

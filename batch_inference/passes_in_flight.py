@@ -86,7 +86,7 @@ class PassesInFlight(Generic[PreparedT]):
     Args:
         runner: the model.
         budget: shrinks when the device runs out of memory.
-        max_in_flight: how many may be in flight: 1 for a device that computes while it is told what to.
+        max_in_flight: how many may be in flight: 1 for a device that computes while it is given work.
         on_pass: called with every pass that went well.
         on_over: called, from another thread, when a pass can be read back; not if only one may be in flight.
     """

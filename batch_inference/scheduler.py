@@ -40,10 +40,10 @@ class Scheduler(Generic[PreparedT]):
     Args:
         runner: the model.
         cost: budget and fixed cost of a pass.
-        on_pass: told of every pass that went well.
-        on_device_lost: told once, from the worker, when the device is gone; by then every waiter has its error.
+        on_pass: called after every pass that went well.
+        on_device_lost: called once, from the worker, when the device is gone; by then every waiter has its error.
         max_in_flight: passes that are launched before the first of them is read back: 1 for a device that computes
-            while it is told what to.
+            while it is given work.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Scheduler(Generic[PreparedT]):
         atexit.unregister(self.close)
 
     def _work_or_give_up(self) -> None:
-        """Work until closed. A worker that dies of a fault of ours leaves nobody waiting for ever."""
+        """Work until closed. A worker that dies of a fault of ours fails every waiting group."""
         try:
             self._work()
         except DeviceLostError as error:
@@ -176,7 +176,7 @@ class Scheduler(Generic[PreparedT]):
     def _in_turn(self) -> list[TextGroup]:
         """The waiting groups that the next pass may take from, the one that it begins with first.
 
-        Every other pass begins with the oldest, so none waits for ever; those between with the one that has the fewest
+        Every other pass begins with the oldest, so no text starves; those between with the one that has the fewest
         tokens left. So a small request waits for three passes at most, however many large ones came before: two in
         flight, and one of the oldest. And it is not made to wait for a full pass of its own: with more in the queue
         than a pass takes, it shares one with small ones only.

@@ -25,7 +25,7 @@ NUM_PINNED_BUFFERS = 3
 
 
 class Computation(Protocol):
-    """What a device has been told to compute."""
+    """What a device has been given to compute."""
 
     def wait(self) -> None:
         """Wait for its end. Any thread may."""
@@ -44,7 +44,7 @@ class Streams(Protocol):
         ...
 
     def launch(self, compute: Callable[[], torch.Tensor]) -> Computation:
-        """Have the device compute what `compute` tells it to."""
+        """Launch on the device what `compute` does."""
         ...
 
 
