@@ -15,13 +15,18 @@ TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 REQUESTS ?= 50000
 DURATION ?= 30m
 
-.PHONY: run test attack fuzz soak rehearse check-pins check-next preflight deploy startup-logs watch check layout format openapi bench tune check-gpu clean test-ray
+.PHONY: run test test-slow attack fuzz soak rehearse check-pins check-next preflight deploy startup-logs watch check layout format openapi bench tune check-gpu clean test-ray
 
 run: $(RUN_INSTALLED) $(if $(filter batch_embedder,$(CHUTE)),$(MINILM_INSTALLED))
 	@$(BIN)/python -m tools.run_locally --chute $(CHUTE) --port $(PORT) --model $(MODEL)
 
+# On two workers with one thread for the model each: more of either only wait for each other on two cores.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=10
+
+# What takes a minute or more by design, and counts in full what `make test` samples. CI runs both.
+test-slow: $(INSTALLED)
+	$(BIN)/python -m pytest -m slow --durations=10
 
 # The Ray Data job, killed and resumed; ROWS=100000 is the full rehearsal. Apart from `make test`, for Ray is large.
 test-ray: $(INSTALLED)

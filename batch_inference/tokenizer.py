@@ -121,7 +121,7 @@ class TextTokenizer:
         backend.no_padding()
         self._prefix, self._suffix = _special_ids(backend)
         state = _state_without_control_words(backend)
-        self._encode_plain = _by_tiktoken(state) or _by_tokenizers(state)
+        self.encode_plain = _by_tiktoken(state) or _by_tokenizers(state)
 
     def encode(self, texts: Sequence[str], max_length: int, window_stride: float | None = None) -> EncodedTexts:
         """Encode texts, prepared as the model wants them, into rows of at most `max_length` ids.
@@ -132,7 +132,7 @@ class TextTokenizer:
             window_stride: read longer texts in windows that start so far after each other, as a share of a window's
                 tokens; if None, cut them off.
         """
-        whole = self._encode_plain([self._prepare_text(text) for text in texts])
+        whole = self.encode_plain([self._prepare_text(text) for text in texts])
         num_special = len(self._prefix) + len(self._suffix)
         room = max_length - num_special
         seen = whole.cut(room) if window_stride is None else whole

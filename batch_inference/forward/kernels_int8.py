@@ -156,6 +156,11 @@ class CalibratedLinear(CpuLinear):
         self._inputs = inputs
         return linear(inputs, self._weights.weight, self._weights.bias)
 
+    @property
+    def is_int8(self) -> bool:
+        """Whether it has settled, and on int8."""
+        return isinstance(self._layer, Int8Linear)
+
     def plus(self, inputs: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
         if self._layer is None:
             self._residual = residual
@@ -186,6 +191,11 @@ class CalibratedFeedForward:
         self._hidden = hidden
         return self._by_torch(hidden)[1]
 
+    @property
+    def is_int8(self) -> bool:
+        """Whether it has settled, and on int8."""
+        return isinstance(self._settled, Int8FeedForward)
+
     def _by_torch(self, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """GELU's values and the results, in float32."""
         assert self._weights is not None
@@ -213,31 +223,33 @@ class Int8Kernels(CpuKernels):
     """How a CPU computes an encoder in int8.
 
     Args:
-        calibration: rows whose pass shows how large the model's values are, such as those of `CALIBRATION_TEXTS`.
+        calibration: rows whose pass shows how large the model's values are, such as those of `SAMPLE_TEXTS`.
+
+    Attributes:
+        parts: all that was asked for; after `calibrate` each says whether it is in int8.
     """
 
     def __init__(self, calibration: TokenRows) -> None:
         self._calibration = calibration
-        self._unsettled: list[CalibratedLinear | CalibratedFeedForward] = []
+        self.parts: list[CalibratedLinear | CalibratedFeedForward] = []
 
     def linear(self, weights: Affine) -> CalibratedLinear:
         """In float32 until `calibrate`."""
         layer = CalibratedLinear(weights)
-        self._unsettled.append(layer)
+        self.parts.append(layer)
         return layer
 
     def feed_forward(self, inner: Affine, outer: Affine) -> CalibratedFeedForward:
         """In float32 until `calibrate`."""
         feed_forward = CalibratedFeedForward(inner, outer)
-        self._unsettled.append(feed_forward)
+        self.parts.append(feed_forward)
         return feed_forward
 
     def calibrate(self, run: Callable[[TokenRows], object]) -> None:
         """Run the calibration's rows, then quantise what they went through."""
         run(self._calibration)
-        for part in self._unsettled:
+        for part in self.parts:
             part.settle()
-        self._unsettled.clear()
 
 
 def _divisors(inputs: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import batch_http.server.connections
+from batch_http.server import connections
 from batch_processor import chute
 
 __all__ = ["chute"]
 
-batch_http.connections.GRACE_S = 2.0
-batch_http.connections.MIN_BYTES_PER_S = 2**24
+connections.GRACE_S = 2.0
+connections.MIN_BYTES_PER_S = 2**24

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,14 +19,6 @@ from rehearsal.dev_server import ROOT, Server, running_server
 FOLDER = Path(__file__).resolve().parent
 FAILED_IN_MODEL = {"detail": "the model failed on this request; the log says why"}
 UNEXPECTED = {"detail": "an unexpected error occurred; the log says what"}
-
-
-@pytest.fixture(scope="module")
-def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The service with the faults of `faulty_processor.py`."""
-    log = tmp_path_factory.mktemp("faulty") / "log"
-    with running_server(log, "faulty_processor:chute", FOLDER) as server:
-        yield server
 
 
 def errors(client: httpx.Client) -> dict[str, int]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import pytest
 
-from rehearsal.dev_server import Server, running_server
+from rehearsal.dev_server import Server
 
 FOLDER = Path(__file__).resolve().parent
 MARK = "xyzzy4711plugh"
@@ -19,13 +17,6 @@ INSIDE = ("Traceback", 'File "', "site-packages", "Error:", str(FOLDER.parent.pa
 
 ENDPOINTS = ["/process-batch", "/process-batch-stream"]
 FAULTS = ["zebra", "walrus", "gnu", "heron"]
-
-
-@pytest.fixture(scope="module")
-def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The service with faults, so that its own failures are seen too."""
-    with running_server(tmp_path_factory.mktemp("faulty") / "log", "faulty_processor:chute", FOLDER) as server:
-        yield server
 
 
 def marked_bodies() -> list[bytes]:

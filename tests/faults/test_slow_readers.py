@@ -5,47 +5,44 @@ from __future__ import annotations
 import json
 import socket
 import time
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import psutil
 import pytest
 
-from rehearsal.dev_server import running_server
+from rehearsal.dev_server import Server
 
-FOLDER = Path(__file__).resolve().parent
-NUM_READERS = 8
+NUM_READERS = 3
 
 
 @pytest.mark.parametrize("path", ["/process-batch", "/process-batch-stream"])
-def test_a_client_that_reads_a_byte_now_and_then(tmp_path: Path, path: str) -> None:
+def test_a_client_that_reads_a_byte_now_and_then(impatient: Server, path: str) -> None:
     # More than the system's buffers on both sides hold.
     body = json.dumps({"texts": ["😀" * 10_000] * 100, "max_length": 50, "batch_size": 1}, ensure_ascii=False).encode()
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    with running_server(tmp_path / "log", "impatient_processor:chute", FOLDER) as server:
-        address = urlsplit(server.url)
-        process = psutil.Process(server.process.pid)
-        before = process.num_fds()
-        readers = []
-        for _ in range(NUM_READERS):
-            reader = socket.socket()
-            reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            reader.settimeout(60)
-            reader.connect((address.hostname, address.port))
-            reader.sendall(head + body)
-            readers.append(reader)
-        ports = {reader.getsockname()[1] for reader in readers}
-        with httpx.Client(base_url=server.url, timeout=60) as client:
-            while {each.raddr.port for each in process.net_connections("tcp") if each.raddr} & ports:
-                for reader in readers:
-                    reader.recv(1)
-                assert client.post("/process-batch", json={"texts": ["fine"]}).status_code == 200
-                time.sleep(0.2)
-            stats = client.get("/batch-stats").json()
-        assert stats["requests_in_flight"] == 0
-        assert stats["queued_texts"] == 0
-        assert process.num_fds() <= before + 1
-        for reader in readers:
-            reader.close()
-        assert "Traceback" not in server.log.read_text(encoding="utf-8")
+    address = urlsplit(impatient.url)
+    process = psutil.Process(impatient.process.pid)
+    before = process.num_fds()
+    readers = []
+    for _ in range(NUM_READERS):
+        reader = socket.socket()
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        reader.settimeout(60)
+        reader.connect((address.hostname, address.port))
+        reader.sendall(head + body)
+        readers.append(reader)
+    ports = {reader.getsockname()[1] for reader in readers}
+    with httpx.Client(base_url=impatient.url, timeout=60) as client:
+        while {each.raddr.port for each in process.net_connections("tcp") if each.raddr} & ports:
+            for reader in readers:
+                reader.recv(1)
+            assert client.post("/process-batch", json={"texts": ["fine"]}).status_code == 200
+            time.sleep(0.2)
+        stats = client.get("/batch-stats").json()
+    assert stats["requests_in_flight"] == 0
+    assert stats["queued_texts"] == 0
+    assert process.num_fds() <= before + 1
+    for reader in readers:
+        reader.close()
+    assert "Traceback" not in impatient.log.read_text(encoding="utf-8")

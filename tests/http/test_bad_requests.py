@@ -9,21 +9,11 @@ import httpx
 import pytest
 
 from schemas import BatchRequest
+from tests.helpers import problems_of
 
 ENDPOINTS = ["/process-batch", "/process-batch-stream", "/analyze-single"]
 FIELDS = ", ".join(sorted(BatchRequest.model_fields))
 GOOD: dict[str, Any] = {"texts": ["fine"]}
-
-
-def problems_of(response: httpx.Response) -> list[dict[str, Any]]:
-    assert response.status_code == 400, response.text[:500]
-    detail = response.json()["detail"]
-    assert detail
-    for problem in detail:
-        assert problem.keys() == {"loc", "msg", "type"}
-        assert problem["msg"]
-        assert problem["type"]
-    return detail
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)

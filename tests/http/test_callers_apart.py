@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import socket
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from rehearsal.dev_server import Server, running_server
-from tests.helpers import wait_until_idle
+from tests.helpers import raw_connection, wait_until_idle
 
-NUM_REQUESTS = int(os.environ.get("MARKED_REQUESTS", "600"))
+NUM_REQUESTS = int(os.environ.get("MARKED_REQUESTS", "240"))
 AT_ONCE = 50
 LEAVES_EVERY, REPEATS_EVERY = 11, 7
 """Of the marked requests, one in eleven is hung up on, and one in seven has texts that others send, too."""
@@ -97,8 +95,7 @@ def test_a_bad_body_and_a_good_one_on_one_connection(server: Server) -> None:
 
 def test_a_wish_for_http2_is_answered_in_http1(server: Server) -> None:
     """What `curl --http2` sends."""
-    address = urlsplit(server.url)
-    with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
+    with raw_connection(server.url) as connection:
         for _ in range(2):
             connection.sendall(
                 b"GET /batch-stats HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"

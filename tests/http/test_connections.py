@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,7 +13,7 @@ import psutil
 
 from rehearsal.dev_server import running_server
 
-MAX_DESCRIPTORS = 256
+MAX_DESCRIPTORS = 128
 
 
 def test_few_descriptors(tmp_path: Path) -> None:
@@ -22,8 +23,8 @@ def test_few_descriptors(tmp_path: Path) -> None:
 
         # A polite client, with a connection a request.
         for _ in range(MAX_DESCRIPTORS + 50):
-            with httpx.Client(base_url=server.url, timeout=60) as client:
-                assert client.get("/batch-stats").status_code == 200
+            with urllib.request.urlopen(f"{server.url}/batch-stats", timeout=60) as answer:
+                assert answer.status == 200
         assert process.num_fds() < 50
 
         address = urlsplit(server.url)

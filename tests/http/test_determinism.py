@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
+import pytest
 
 from rehearsal.dev_server import Server
 
@@ -21,10 +22,11 @@ def classify(client: httpx.Client, texts: list[str]) -> list[dict[str, Any]]:
     return results
 
 
-def test_2000_texts_alone_and_under_heavy_mixed_traffic(
-    server: Server, tweets: list[str], long_texts: list[str]
+@pytest.mark.parametrize("num_texts", [500, pytest.param(2000, marks=pytest.mark.slow)])
+def test_texts_alone_and_under_heavy_mixed_traffic(
+    server: Server, tweets: list[str], long_texts: list[str], num_texts: int
 ) -> None:
-    requests = [tweets[start : start + 100] for start in range(0, 2000, 100)]
+    requests = [tweets[start : start + 100] for start in range(0, num_texts, 100)]
     is_over = threading.Event()
 
     def traffic(number: int) -> int:

@@ -4,29 +4,18 @@ from __future__ import annotations
 
 import gzip
 import json
-import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import psutil
 import pytest
 
 from rehearsal.dev_server import Server
-from tests.http.test_bad_requests import problems_of
+from tests.helpers import problems_of, raw_connection
 
 MIB = 2**20
 GOOD = {"texts": ["fine"]}
-
-
-@contextmanager
-def raw_connection(server: Server) -> Iterator[socket.socket]:
-    address = urlsplit(server.url)
-    with socket.create_connection((address.hostname, address.port), timeout=60) as connection:
-        yield connection
 
 
 def errors_of(client: httpx.Client) -> dict[str, int]:
@@ -78,7 +67,7 @@ def test_a_content_encoding_is_named(client: httpx.Client) -> None:
 
 
 def test_an_endless_body_is_cut_off(server: Server) -> None:
-    with raw_connection(server) as connection:
+    with raw_connection(server.url) as connection:
         connection.sendall(b"POST /process-batch HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n")
         answer = b""
         while chunk := connection.recv(2**16):
@@ -91,7 +80,7 @@ def test_an_endless_body_is_cut_off(server: Server) -> None:
 def test_a_hang_up_in_mid_body_is_a_client_that_has_gone(server: Server, client: httpx.Client) -> None:
     before = errors_of(client)
     for _ in range(5):
-        with raw_connection(server) as connection:
+        with raw_connection(server.url) as connection:
             connection.sendall(b"POST /process-batch HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
     until_counted(client, "client_gone", before.get("client_gone", 0) + 5)
     assert errors_of(client).get("invalid_request") == before.get("invalid_request")
@@ -107,7 +96,7 @@ def test_a_connection_is_good_for_the_next_request(
     """Whether the refused one's body was read or not: the two come in one go."""
     body = b"x" * 3_000_000
     good = json.dumps(GOOD).encode()
-    with raw_connection(server) as connection:
+    with raw_connection(server.url) as connection:
         head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
         next_head = f"POST /process-batch HTTP/1.1\r\nHost: x\r\nContent-Length: {len(good)}\r\n\r\n".encode()
         connection.sendall(head + body + next_head + good)

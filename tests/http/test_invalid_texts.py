@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import httpx
 import pytest
+
+from tests.helpers import answers_of
 
 BAD = {
     "blank_text": " \t\n",
@@ -24,27 +25,6 @@ SENTENCES = {
 }
 BAD_PLACES = range(1, 91, 3)
 GOOD_PLACES = [place for place in range(100) if place not in BAD_PLACES]
-
-
-def answers_of(client: httpx.Client, endpoint: str, texts: list[Any], **fields: Any) -> list[dict[str, Any]]:
-    """The results of any of the endpoints; from `/analyze-single` one after the other."""
-    if endpoint == "/analyze-single":
-        bodies = [json.dumps({"text": text} | fields) for text in texts]
-        responses = [client.post(endpoint, content=body) for body in bodies]
-        assert {response.status_code for response in responses} == {200}
-        singles = [response.json() for response in responses]
-        assert all(single.pop("processing_time") >= 0 for single in singles)
-        return [single | {"processing_order": place} for place, single in enumerate(singles)]
-    response = client.post(endpoint, content=json.dumps({"texts": texts} | fields))
-    assert response.status_code == 200, response.text
-    if endpoint == "/process-batch":
-        assert response.json()["total_texts"] == len(texts)
-        results: list[dict[str, Any]] = response.json()["results"]
-        return results
-    events = [json.loads(line) for line in response.text.splitlines()]
-    partial = [result for event in events if event["status"] == "batch_complete" for result in event["partial_results"]]
-    assert events[-1]["final_results"] == partial
-    return partial
 
 
 @pytest.mark.parametrize("endpoint", ["/process-batch", "/process-batch-stream", "/analyze-single"])

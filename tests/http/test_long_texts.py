@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.http.test_invalid_texts import answers_of
+from tests.helpers import answers_of
 
 ENDPOINTS = ["/process-batch", "/process-batch-stream", "/analyze-single"]
 LONG = "good " * 300

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import socket
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from rehearsal.dev_server import Server
-from tests.http.test_bad_requests import problems_of
-from tests.http.test_hostile_bodies import raw_connection
+from tests.helpers import problems_of, raw_connection
 
 BODY = json.dumps({"texts": ["I love this!"]}).encode()
 PIECES = 5_000
@@ -19,7 +16,7 @@ PIECES = 5_000
 
 def answer_to(server: Server, sent: bytes) -> tuple[int, bytes]:
     """Status and content of the first answer on a connection of its own, which the server closes."""
-    with raw_connection(server) as connection:
+    with raw_connection(server.url) as connection:
         connection.sendall(sent)
         received = b""
         while piece := connection.recv(2**16):
@@ -87,8 +84,7 @@ def test_what_the_sdk_has_for_the_platform_is_not_to_be_had_in_dev_mode(client: 
 def test_a_web_socket(server: Server, client: httpx.Client) -> None:
     headers = ["Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="]
     lines = ["GET /process-batch HTTP/1.1", "Host: x", "Connection: Upgrade", *headers, "", ""]
-    address = urlsplit(server.url)
-    with socket.create_connection((address.hostname, address.port), timeout=60) as connection:
+    with raw_connection(server.url) as connection:
         connection.sendall("\r\n".join(lines).encode())
         assert connection.recv(2**16).startswith(b"HTTP/1.1 404")
     assert client.get("/batch-stats").status_code == 200

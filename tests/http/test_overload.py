@@ -44,7 +44,7 @@ def test_small_requests_and_statistics_beside_too_many_large_ones(tmp_path: Path
 
         async def scenario() -> None:
             async with httpx.AsyncClient(base_url=server.url, timeout=300, limits=httpx.Limits()) as client:
-                large = {"texts": [LONG_TEXT] * 3}
+                large = {"texts": [LONG_TEXT] * 2}
                 crowd = [asyncio.create_task(client.post("/process-batch", json=large)) for _ in range(100)]
                 while (await client.get("/batch-stats")).json()["requests_in_flight"] < 48:
                     await asyncio.sleep(0.01)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 
 from rehearsal.dev_server import running_server
+from tests.helpers import raw_connection
 
 
 def test_sigterm_under_load(tmp_path: Path, tweets: list[str]) -> None:
@@ -41,8 +40,7 @@ def test_sigterm_under_load(tmp_path: Path, tweets: list[str]) -> None:
 
 def test_a_body_that_is_still_coming_gets_an_answer(tmp_path: Path) -> None:
     with running_server(tmp_path / "log") as server:
-        address = urlsplit(server.url)
-        with socket.create_connection((address.hostname, address.port), timeout=60) as connection:
+        with raw_connection(server.url) as connection:
             body = b'{"texts": ["late"]}'
             head = f"POST /process-batch HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
             connection.sendall(head + body[:5])

@@ -67,6 +67,7 @@ def test_no_attention_is_compared_where_it_cannot_run() -> None:
     assert attentions(run, torch.float16).keys() == {"efficient", "flash"}
 
 
+@pytest.mark.slow
 def test_it_runs_dry_from_end_to_end(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tools.check_gpu", "--dry", "--out", str(tmp_path)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,18 +17,17 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from batch_classification.masking import mask_handles_and_links
 from batch_classification.settings import BUNDLED_MODEL_PATH
 from batch_inference.forward import kernels_int8
-from batch_inference.forward.kernels_cpu import CpuKernels, FloatLinear
+from batch_inference.forward.kernels_cpu import CpuKernels
 from batch_inference.forward.kernels_int8 import (
-    CALIBRATION_TEXTS,
     ByteRange,
     CalibratedFeedForward,
     CalibratedLinear,
-    Int8FeedForward,
     Int8Kernels,
     Int8Linear,
 )
 from batch_inference.forward.packed import PackedClassifier
 from batch_inference.forward.weights import Affine
+from batch_inference.sample_texts import SAMPLE_TEXTS
 from batch_inference.token_rows import TokenRows
 from batch_inference.tokenizer import TextTokenizer
 from rehearsal.texts import OWN_SHORT_TEXTS, read_labelled
@@ -75,7 +73,7 @@ def test_channels_of_all_sizes_are_told_apart() -> None:
     layer = CalibratedLinear(weights)
     expected = layer(inputs)
     layer.settle()
-    assert isinstance(layer._layer, Int8Linear)
+    assert layer.is_int8
     assert (layer(inputs) - expected).norm() / expected.norm() < 0.02
     assert (Int8Linear(weights)(inputs) - expected).norm() / expected.norm() > 0.1
 
@@ -89,7 +87,7 @@ def test_a_layer_that_bytes_cannot_compute_stays_in_float32() -> None:
     layer = CalibratedLinear(Affine(weight, torch.zeros(16)))
     expected = layer(inputs)
     layer.settle()
-    assert isinstance(layer._layer, FloatLinear)
+    assert not layer.is_int8
     assert torch.allclose(layer(inputs), expected, atol=1e-3)
 
 
@@ -110,7 +108,7 @@ def test_tokens_beyond_the_range_are_as_close_as_all_others() -> None:
     feed_forward = CalibratedFeedForward(inner, outer)
     feed_forward(torch.randn(100, 64))
     feed_forward.settle()
-    assert isinstance(feed_forward._settled, Int8FeedForward)
+    assert feed_forward.is_int8
     hidden = torch.randn(50, 64)
     hidden[[0, 17, 49]] = 8 * torch.eye(64)[0]
     assert float(relative_errors(feed_forward(hidden), in_float32(hidden)).max()) < kernels_int8.MAX_ERROR
@@ -119,11 +117,15 @@ def test_tokens_beyond_the_range_are_as_close_as_all_others() -> None:
 
 
 @pytest.fixture(scope="module")
-def classifiers() -> dict[str, PackedClassifier]:
+def int8_kernels() -> Int8Kernels:
+    return Int8Kernels(TOKENIZER.encode(SAMPLE_TEXTS, 512).rows)
+
+
+@pytest.fixture(scope="module")
+def classifiers(int8_kernels: Int8Kernels) -> dict[str, PackedClassifier]:
     """The bundled model, by precision."""
     model = AutoModelForSequenceClassification.from_pretrained(BUNDLED_MODEL_PATH, dtype=torch.float32).eval()
-    calibration = TOKENIZER.encode(CALIBRATION_TEXTS, 512).rows
-    kernels = {"float32": CpuKernels(), "int8": Int8Kernels(calibration)}
+    kernels = {"float32": CpuKernels(), "int8": int8_kernels}
     return {precision: PackedClassifier(model, kernel) for precision, kernel in kernels.items()}
 
 
@@ -131,12 +133,11 @@ def probabilities(classifier: PackedClassifier, rows: TokenRows) -> torch.Tensor
     return classifier.logits(classifier.prepare(rows)).softmax(-1)
 
 
-def test_real_weights_are_all_in_int8_and_close_to_float32(classifiers: dict[str, PackedClassifier]) -> None:
-    blocks: list[Any] = classifiers["int8"]._encoder._blocks
-    for block in blocks:
-        assert isinstance(block._attention_in._layer, Int8Linear)
-        assert isinstance(block._attention_out._layer, Int8Linear)
-        assert isinstance(block._feed_forward._settled, Int8FeedForward)
+def test_real_weights_are_all_in_int8_and_close_to_float32(
+    classifiers: dict[str, PackedClassifier], int8_kernels: Int8Kernels
+) -> None:
+    assert len(int8_kernels.parts) > 0
+    assert all(part.is_int8 for part in int8_kernels.parts)
     texts = [text.text for text in read_labelled(OWN_SHORT_TEXTS)][:200]
     rows = TOKENIZER.encode(texts, 512).rows
     difference = (probabilities(classifiers["int8"], rows) - probabilities(classifiers["float32"], rows)).abs()

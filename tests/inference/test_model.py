@@ -112,11 +112,13 @@ def test_a_gpu_is_fed_by_one_thread_of_torch_and_sums_in_full(monkeypatch: pytes
     assert not torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction
 
 
-def test_numbers_that_are_not_finite_never_leave_the_model() -> None:
-    broken = load_classifier(model="bundled", device="cpu", precision="float32")
-    torch.nn.init.constant_(broken.forward._out.bias, float("nan"))
+def test_numbers_that_are_not_finite_never_leave_the_model(
+    bundled: EncoderModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logits = bundled.forward.logits
+    monkeypatch.setattr(bundled.forward, "logits", lambda rows: logits(rows) * float("nan"))
     with pytest.raises(ForwardPassError, match="not finite"):
-        probabilities(broken, [[0, 5, 2]])
+        probabilities(bundled, [[0, 5, 2]])
 
 
 def test_a_row_that_is_too_long_is_an_error_and_not_an_answer(bundled: EncoderModel) -> None:

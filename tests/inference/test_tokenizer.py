@@ -110,7 +110,7 @@ def test_a_control_word_in_a_text_is_text(kind: str, word: str, tmp_path: Path) 
         {tokenizer.unk_token_id} if kind in ("bundled", "word level") else set()
     )
     for text in (f"awful {word}it arrived{word}", f"{word}", f"awful {word} it", f"{word}{word}"):
-        plain = TextTokenizer(tokenizer, mask_handles_and_links)._encode_plain([text])
+        plain = TextTokenizer(tokenizer, mask_handles_and_links).encode_plain([text])
         assert not control & set(plain.input_ids.tolist()), text
         assert plain.num_tokens > 0
 
@@ -126,7 +126,7 @@ def roberta(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedTokenizerBase
 
 
 def test_byte_level_pairs_are_tiktokens_work(roberta: PreTrainedTokenizerBase) -> None:
-    assert TextTokenizer(roberta, mask_handles_and_links)._encode_plain.__func__ is ByteLevelBpe.encode
+    assert TextTokenizer(roberta, mask_handles_and_links).encode_plain.__func__ is ByteLevelBpe.encode
 
 
 TEXTS_OF_ANY_KIND = st.lists(
@@ -141,7 +141,7 @@ TEXTS_OF_ANY_KIND = st.lists(
 
 
 def test_tiktoken_gives_the_ids_of_the_checkpoints_own_tokenizer(roberta: PreTrainedTokenizerBase) -> None:
-    by_tiktoken = TextTokenizer(roberta, mask_handles_and_links)._encode_plain
+    by_tiktoken = TextTokenizer(roberta, mask_handles_and_links).encode_plain
 
     @settings(max_examples=500, deadline=None)
     @given(TEXTS_OF_ANY_KIND)

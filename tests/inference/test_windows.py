@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batch_classification.in_process import start_engine
 from batch_inference.engine import Engine
+from batch_inference.errors import QueueFullError
 from batch_inference.token_rows import TokenRows, starts_of
 from batch_inference.windows import Windows, text_means
 
@@ -85,15 +87,11 @@ def test_cost_grows_with_the_length(engine: Engine) -> None:
     assert max(per_repeat) < 1.15 * min(per_repeat)
 
 
-def test_windows_count_when_a_request_is_admitted(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    admitted: list[int] = []
-    submit = engine._scheduler.submit
-
-    def noting(groups: list[object]) -> None:
-        admitted.append(engine._limit.num_tokens)
-        submit(groups)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(engine._scheduler, "submit", noting)
-    outcome = engine.run([NEWS * 100], 64, in_windows=True)
-    assert admitted == [outcome.num_tokens_run]
-    assert outcome.num_tokens_run > outcome.num_tokens[0]
+def test_windows_count_when_a_request_is_admitted() -> None:
+    engine = start_engine(model="bundled", device="cpu", answer_cache_mib=0, max_queued_tokens=150)
+    with engine.run_chunks([["word " * 38]], 512):
+        # 64 tokens fit beside the 40 that are there; the windows of the same text do not.
+        engine.run([NEWS * 100], 64)
+        with pytest.raises(QueueFullError):
+            engine.run([NEWS * 100], 64, in_windows=True)
+    engine.close()

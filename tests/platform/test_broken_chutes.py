@@ -10,7 +10,7 @@ import pytest
 from rehearsal.answers import UserAnswer
 from rehearsal.gateway import Gateway
 from rehearsal.running import Instance, running_instance
-from tests.platform.test_load import is_idle, until
+from tests.helpers import is_idle, until
 
 BROKEN_CHUTES = Path(__file__).parent / "broken_chutes"
 

@@ -19,7 +19,7 @@ from rehearsal.deployment import Deployer
 from rehearsal.end_to_end import call_end_to_end
 from rehearsal.gateway import Gateway, through_gateway
 from rehearsal.running import running_instance
-from tests.platform.test_load import until
+from tests.helpers import until
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from rehearsal.answers import Refused
 from rehearsal.end_to_end import HEADERS
 from rehearsal.gateway import Gateway, through_gateway
 from rehearsal.running import Instance
-from tests.front.test_body import bomb
+from tests.helpers import bomb
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from rehearsal.answers import UserAnswer
 from rehearsal.gateway import Gateway, through_gateway
 from rehearsal.running import running_instance
-from tests.platform.test_load import until
+from tests.helpers import until
 
 TEXTS = ["I love this!", "What a waste of money.", "The parcel came on Monday."] * 20
 NUM_USERS = 12
@@ -51,6 +51,7 @@ def test_sigterm_under_load(tmp_path: Path, http2: bool) -> None:
         assert instance.process.wait(timeout=60) == 0
 
 
+@pytest.mark.slow
 def test_streams_that_take_longer_than_the_sdks_grace(tmp_path: Path) -> None:
     with running_instance(tmp_path, BATCH_PROCESSOR_MAX_QUEUED_TOKENS=str(10**9)) as instance:
 

@@ -1,0 +1,31 @@
+"""How the tests run: what is slow is left out and named, and tests that share a server share a worker."""
+
+from __future__ import annotations
+
+import pytest
+
+LEFT_OUT = "slow: `make test-slow` runs it"
+
+SHARED = {"server", "client", "instance", "narrow_instance", "faulty", "impatient", "embedder", "deployer", "fuzzed"}
+"""Session fixtures that cost seconds of a processor: with two workers, only one of them makes each."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("slow") and not config.option.markexpr:
+            item.add_marker(pytest.mark.skip(reason=LEFT_OUT))
+        if config.pluginmanager.hasplugin("xdist"):
+            item.add_marker(pytest.mark.xdist_group(_group_of(item)))
+
+
+def _group_of(item: pytest.Item) -> str:
+    """Tests of one group run on one worker: those of a file, or those of all files that use what is shared."""
+    folder = item.path.parent.name
+    shared = SHARED & set(getattr(item, "fixturenames", ()))
+    return f"{folder}/{'servers' if shared else item.path.stem}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = terminalreporter.stats.get("skipped", [])
+    if number := sum(LEFT_OUT in str(report.longrepr) for report in skipped):
+        terminalreporter.write_line(f"{number} slow tests left out: make test-slow")
