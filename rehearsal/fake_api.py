@@ -104,6 +104,7 @@ class FakeApi:
         return {
             "image_id": image.image_id, "name": image.name, "tag": image.tag, "public": False,
             "status": self.forge.status(image), "chutes_version": image.chutes_version,
+            "created_at": "2026-11-29T16:00:00",
         }  # fmt: skip
 
     def create_image(self, form: dict[str, bytes], sdk_version: str = "0.6.9") -> dict[str, Any]:

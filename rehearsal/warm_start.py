@@ -68,22 +68,32 @@ def start_program(
 
 
 class WarmPython:
-    """The tests' side: starts forks, and asks whether they have ended. Ends with the process that has it."""
+    """The tests' side: starts forks, and asks whether they have ended. Ends with the process that has it.
 
-    def __init__(self) -> None:
+    `python` is this one or an environment's own.
+    """
+
+    def __init__(self, python: str = sys.executable) -> None:
         # -P: the folder of this file is not where programs look for modules.
-        command = [sys.executable, "-P", __file__]
+        command = [python, "-P", __file__]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
         self._lock = threading.Lock()
 
     def start(
-        self, module: str, arguments: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path
+        self,
+        module: str,
+        arguments: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        log: Path,
+        answers: str = "",
     ) -> Process:
+        """Run a module with nothing but these variables, and `answers` on its standard input."""
         # There from the start, as a file that a shell redirects to.
         log.write_bytes(b"")
         order = {
             "module": module, "arguments": list(arguments), "folder": str(folder), "environment": environment,
-            "log": str(log),
+            "log": str(log), "answers": answers,
         }  # fmt: skip
         return _Fork(self, int(self.ask(order)["pid"]))
 
@@ -137,9 +147,11 @@ def _become(order: dict[str, Any]) -> None:
     os.chdir(order["folder"])
     os.environ.clear()
     os.environ.update(order["environment"])
-    nothing = os.open(os.devnull, os.O_RDONLY)
+    answers, writing = os.pipe()
+    os.write(writing, order["answers"].encode())
+    os.close(writing)
     log = os.open(order["log"], os.O_WRONLY)
-    for source, target in [(nothing, 0), (log, 1), (log, 2)]:
+    for source, target in [(answers, 0), (log, 1), (log, 2)]:
         os.dup2(source, target)
     sys.stdin = os.fdopen(0)
     sys.path[:0] = [order["folder"], *order["environment"].get("PYTHONPATH", "").split(os.pathsep)]

@@ -21,7 +21,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,8 +39,12 @@ LOG_LINES = 15
 
 CHUTES = ".venv/bin/chutes"
 
-RunSdk = Callable[[list[str]], list[str]]
-"""Runs one of the SDK's commands, shows what it prints, and answers with its lines."""
+RunSdk = Callable[[list[str], str], list[str]]
+"""Runs one of the SDK's commands with answers to its questions, shows what it prints, and gives its lines."""
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_LOG_PREFIX = re.compile(r"^(.*\(y/n\) )?\d{4}-\d\d-\d\d [\d:.]+ \| \w+ +\| .*? - ")
+"""Before what the SDK has to say: perhaps a question that was answered, then time, level, and place in its code."""
 
 
 class Ended(Exception):
@@ -51,8 +55,8 @@ class Ended(Exception):
         self.code = code
 
 
-def run_sdk(arguments: list[str]) -> list[str]:
-    """Run `chutes ...` in a process of its own, with yes for every answer: the one question has been asked."""
+def run_sdk(arguments: list[str], answers: str) -> list[str]:
+    """Run `chutes ...` in a process of its own."""
     process = subprocess.Popen(
         [sys.executable, "-m", "chutes.cli", *arguments],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -60,13 +64,19 @@ def run_sdk(arguments: list[str]) -> list[str]:
     )  # fmt: skip
     assert process.stdin
     assert process.stdout
-    process.stdin.write("y\n" * 3)
+    process.stdin.write(answers)
     process.stdin.close()
-    lines = []
-    for line in process.stdout:
-        lines.append(line.rstrip("\n"))
-        print(f"  | {lines[-1]}", flush=True)
+    lines = shown(process.stdout)
     process.wait()
+    return lines
+
+
+def shown(output: Iterable[str]) -> list[str]:
+    """Print each line as it comes, without what only the SDK's authors want to know; gives all of them as they were."""
+    lines = []
+    for line in output:
+        lines.append(_COLOURS.sub("", line.rstrip("\n")))
+        print(f"  | {_LOG_PREFIX.sub('', lines[-1])}", flush=True)
     return lines
 
 
@@ -113,7 +123,9 @@ class Deployment:
         status = self.api.image_status(self.image_id)
         if status is None:
             print(f"\nBuilding {self.plan.image_name}:", flush=True)
-            lines = self.run_sdk(["build", self.plan.reference, "--wait"])
+            # Of more than ten files it asks whether to list the rest: they have been listed.
+            answers = "n\ny\n" if len(self.plan.files) > 10 else "y\n"
+            lines = self.run_sdk(["build", self.plan.reference, "--wait"], answers)
             status = self.api.image_status(self.image_id)
             if status is None:
                 raise Ended(3, f"The platform did not take the image: {reason_in(lines)}.")
@@ -159,7 +171,7 @@ class Deployment:
         """
         before = self.api.chute(self.name)
         print(f"\nDeploying {self.name}:", flush=True)
-        lines = self.run_sdk(["deploy", self.plan.reference, "--accept-fee"])
+        lines = self.run_sdk(["deploy", self.plan.reference, "--accept-fee"], "y\n")
         after = self.api.chute(self.name)
         is_new = after is not None and (before is None or before["version"] != after["version"])
         is_known = after is not None and any("already exists" in line for line in lines)

@@ -11,7 +11,7 @@ import pytest
 from rehearsal.deployment import Deployer
 from rehearsal.fake_api import FakeApi
 from rehearsal.forge import Forge
-from tools.deploy import reason_in, run_sdk
+from tools.deploy import reason_in, run_sdk, shown
 
 
 class Deploying:
@@ -141,7 +141,15 @@ def test_what_the_sdk_says_is_found_in_what_it_prints() -> None:
     assert reason_in([]) == "it said nothing"
 
 
+def test_of_the_sdks_lines_only_what_they_say_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    line = (
+        "\x1b[1mSure? (y/n) \x1b[0m2026-11-29 16:00:00.123 | INFO     | chutes.build:_build:1 - Uploaded - all of it\n"
+    )
+    assert shown([line, "#1 FROM x\n"])[0].endswith("| INFO     | chutes.build:_build:1 - Uploaded - all of it")
+    assert capsys.readouterr().out == "  | Uploaded - all of it\n  | #1 FROM x\n"
+
+
 def test_the_sdks_commands_are_run_in_processes_of_their_own(capfd: pytest.CaptureFixture[str]) -> None:
-    lines = run_sdk(["images", "--help"])
+    lines = run_sdk(["images", "--help"], "")
     assert any("Manage images" in line for line in lines)
     assert "\n  | " in capfd.readouterr().out

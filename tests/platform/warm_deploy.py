@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import runpy
 import sys
+import traceback
 from typing import Any
 
-from rehearsal.warm_python import become
+from loguru import logger
+
 from tools import deploy
 
 SLEPT = 0.02
@@ -23,22 +26,39 @@ async def short_sleep(seconds: float, *arguments: Any) -> Any:
     return await sleep(seconds * SLEPT, *arguments)
 
 
-def run_forked(arguments: list[str]) -> list[str]:
+def run_forked(arguments: list[str], answers: str) -> list[str]:
     """Like `deploy.run_sdk`."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        from loguru import logger
-
-        logger.enable("chutes")
-        asyncio.sleep = short_sleep  # type: ignore[assignment]
-        os._exit(become("chutes.cli", arguments, "y\n" * 3, writing))
-    os.close(writing)
-    with os.fdopen(reading, encoding="utf-8") as output:
-        lines = output.read().splitlines()
-    os.waitpid(child, 0)
-    print(*(f"  | {line}" for line in lines), sep="\n", flush=True)
+    reading, output = os.pipe()
+    questions, writing = os.pipe()
+    if os.fork() == 0:
+        os.write(writing, answers.encode())
+        os.close(writing)
+        for source, target in [(questions, 0), (output, 1), (output, 2)]:
+            os.dup2(source, target)
+        os._exit(become_the_sdk(arguments))
+    for descriptor in (output, questions, writing):
+        os.close(descriptor)
+    with os.fdopen(reading, encoding="utf-8") as printed:
+        lines = deploy.shown(printed)
+    os.wait()
     return lines
+
+
+def become_the_sdk(arguments: list[str]) -> int:
+    logger.enable("chutes")
+    asyncio.sleep = short_sleep  # type: ignore[assignment]
+    sys.argv = ["chutes", *arguments]
+    code = 0
+    try:
+        runpy.run_module("chutes.cli", run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        code = int(end.code or 0)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return code
 
 
 if __name__ == "__main__":
