@@ -5,6 +5,7 @@ from batch_client.client import Client
 from batch_client.errors import (
     AccessError,
     BatchClientError,
+    FaultError,
     InputError,
     OutputError,
     RequestRefusedError,
@@ -15,6 +16,7 @@ from batch_client.errors import (
 )
 from batch_client.frames import classify_frame
 from batch_client.outcomes import Failure, Outcome, Prediction
+from batch_client.streamed import results_of_stream
 
 __all__ = [
     "AccessError",
@@ -22,6 +24,7 @@ __all__ = [
     "BatchClientError",
     "Client",
     "Failure",
+    "FaultError",
     "InputError",
     "Outcome",
     "OutputError",
@@ -32,4 +35,5 @@ __all__ = [
     "UnavailableError",
     "UnexpectedAnswerError",
     "classify_frame",
+    "results_of_stream",
 ]

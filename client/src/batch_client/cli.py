@@ -124,7 +124,7 @@ def score_command(
     max_concurrency: ConcurrencyOption = 32,
     timeout: TimeoutOption = 60.0,
     patience: PatienceOption = 600.0,
-    cold_start: ColdStartOption = 1800.0,
+    cold_start: ColdStartOption = Options.cold_start_s,
 ) -> None:
     """Score every row of a file.
 
@@ -216,7 +216,7 @@ def classify_command(
     max_concurrency: ConcurrencyOption = 32,
     timeout: TimeoutOption = 60.0,
     patience: PatienceOption = 600.0,
-    cold_start: ColdStartOption = 1800.0,
+    cold_start: ColdStartOption = Options.cold_start_s,
 ) -> None:
     """Classify texts, or the lines of standard input as they come, as JSON lines on standard output.
 

@@ -46,8 +46,9 @@ class Options:
     """For one attempt, from connecting to the last byte."""
     patience_s: float = 600.0
     """Give up when the service has answered nothing at all for so long."""
-    cold_start_s: float = 1800.0
-    """Give up when the platform has found no instance of the service for so long."""
+    cold_start_s: float = 7200.0
+    """Give up when the platform has found no instance of the service for so long. Until then each attempt renews the
+    wish for one, which lapses after an hour; 17 to 97 minutes have been measured."""
     attempts: int = 5
     """Attempts at a request that the service fails on while it answers others."""
     backoff_s: float = 0.5
