@@ -26,6 +26,9 @@ BASE_USER = "chutes"
 INSTANCE_USER = "1000:1000"
 """User and group of an instance; in the image they may have other names."""
 
+QUEUE_PATIENCE_S = 5.0
+"""On the platform a 429 of an instance's own keeps others from it: it says so only after a while."""
+
 PACKAGES = {"requirements.txt": "/app/requirements.txt", "constraints.txt": "/app/constraints.txt"}
 CODE = {
     "batch_inference/*.py": "/app/batch_inference/",
@@ -94,7 +97,9 @@ def baked_variables(settings: DeploymentSettings) -> dict[str, str]:
     An instance whose GPU cannot be used, because its driver is older than torch wants, does not start: left alone, it
     would serve on its CPU at the price of a GPU.
     """
-    values = {"device": "cuda"} | {name: getattr(settings, name) for name in sorted(settings.model_fields_set)}
+    values = {"device": "cuda", "queue_patience_s": QUEUE_PATIENCE_S} | {
+        name: getattr(settings, name) for name in sorted(settings.model_fields_set)
+    }
     return {settings.variable(name): str(value) for name, value in values.items()}
 
 

@@ -90,7 +90,7 @@ class Generator:
         self._lock = threading.Lock()
         self._numbers = itertools.count()
         self._prompts: dict[str, _Prompt] = {}
-        self._limit = QueueLimit(settings.max_queued_tokens, self.stats.seconds_for)
+        self._limit = QueueLimit(settings.max_queued_tokens, self.stats.seconds_for, settings.queue_patience_s)
         self._tokenizing = Turns(os.cpu_count() or 1)
         self._is_closing = threading.Event()
         self._deliverer = threading.Thread(target=self._deliver, name="batch-generation", daemon=True)

@@ -51,7 +51,7 @@ class Engine:
         self.stats = Stats()
         self._window_stride = settings.window_stride
         self._cache = AnswerCache(settings.answer_cache_mib * MIB)
-        self._limit = QueueLimit(settings.max_queued_tokens, self.stats.seconds_for)
+        self._limit = QueueLimit(settings.max_queued_tokens, self.stats.seconds_for, settings.queue_patience_s)
         self._tokenizing = Turns(os.cpu_count() or 1)
         self._on_device_lost = on_device_lost
         self._scheduler = Scheduler(model, cost, self.stats.count_pass, self._lose_device, model.max_in_flight)

@@ -44,17 +44,19 @@ class QueueLimit:
     Args:
         max_tokens: of all requests that are admitted at a time.
         seconds_for: how long so many tokens are likely to take.
+        patience_s: how long a request waits in its own thread for room, before it is refused.
     """
 
-    def __init__(self, max_tokens: int, seconds_for: Callable[[int], float]) -> None:
+    def __init__(self, max_tokens: int, seconds_for: Callable[[int], float], patience_s: float = 0.0) -> None:
         self._max_tokens = max_tokens
         self._max_large = max(1, int(max_tokens * SHARE_OF_LARGE))
         self._max_small = int(max_tokens * SMALL_SHARE)
         self._seconds_for = seconds_for
+        self._patience_s = patience_s
         self._num_tokens = 0
         self._num_large_tokens = 0
         self._is_open = True
-        self._lock = threading.Lock()
+        self._room = threading.Condition()
 
     @property
     def is_open(self) -> bool:
@@ -87,7 +89,7 @@ class QueueLimit:
             num_tokens: as far as they are known; `QueueSlot.resize` corrects them.
 
         Raises:
-            QueueFullError: there is no room; nothing was admitted.
+            QueueFullError: there is no room, and none has come within `patience_s`; nothing was admitted.
         """
         slot = QueueSlot(self)
         slot.resize(num_tokens)
@@ -100,17 +102,24 @@ class QueueLimit:
         """As `QueueSlot.resize`."""
         is_large = num_tokens > self._max_small
         counted = min(num_tokens, self._max_large) if is_large else num_tokens
-        with self._lock:
-            others = self._num_tokens - slot.num_tokens
-            other_large = self._num_large_tokens - slot.num_tokens * slot.is_large
-            excess = others + counted - self._max_tokens
-            if is_large:
-                excess = max(excess, other_large + counted - self._max_large)
-            if counted and excess > 0:
-                raise self._queue_full(num_tokens, others, excess)
+        with self._room:
+            # What holds room already does not wait for more: two such requests would wait for each other.
+            patience_s = 0.0 if slot.num_tokens else self._patience_s
+            if counted and not self._room.wait_for(lambda: self._excess(slot, counted, is_large) <= 0, patience_s):
+                num_others = self._num_tokens - slot.num_tokens
+                raise self._queue_full(num_tokens, num_others, self._excess(slot, counted, is_large))
+            self._num_tokens += counted - slot.num_tokens
+            self._num_large_tokens += counted * is_large - slot.num_tokens * slot.is_large
             slot.num_tokens, slot.is_large = counted, is_large
-            self._num_tokens = others + counted
-            self._num_large_tokens = other_large + counted * is_large
+            self._room.notify_all()
+
+    def _excess(self, slot: QueueSlot, counted: int, is_large: bool) -> int:
+        """By how many tokens the queue would be too full if this slot counted as so many."""
+        excess = self._num_tokens - slot.num_tokens + counted - self._max_tokens
+        if is_large:
+            other_large = self._num_large_tokens - slot.num_tokens * slot.is_large
+            excess = max(excess, other_large + counted - self._max_large)
+        return excess
 
     def _queue_full(self, num_tokens: int, num_taken: int, excess: int) -> QueueFullError:
         """The refusal of a request of so many tokens; room is likely once those in excess have been run."""

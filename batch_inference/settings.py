@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from batch_inference.errors import SettingsError
@@ -65,6 +65,10 @@ class ModelSettings(ChuteSettings):
     max_queued_tokens: PositiveInt = 524_288
     """Tokens that may wait or run; a request beyond it gets a 429. Large requests may have 7/8 of them: by default nine
     with 100 texts of 500 tokens."""
+
+    queue_patience_s: NonNegativeFloat = 0.0
+    """Seconds that a request beyond `max_queued_tokens` waits for its turn before it gets its 429. The image says 5,
+    because the platform takes an instance that answers 429 for full, and sends it about one request at a time."""
 
     @property
     def model_source(self) -> str:
