@@ -17,6 +17,7 @@ from batch_embedding.recipe import Recipe
 from batch_embedding.settings import EmbedderSettings
 from batch_embedding.wire import EmbeddingList, EmbeddingRequest, ModelList
 from batch_http.callers import caller_of
+from batch_http.dev_start import refusals_end_dev_mode
 from batch_http.engine_stats import BatchStats, batch_stats
 from batch_http.errors import errors_as_http
 from batch_http.front import install_front
@@ -66,7 +67,8 @@ Body = dict[str, Any] | None
 @chute.on_startup()
 async def load_engine(self: Any) -> None:
     """Load the model and run it once: after start-up the instance has no network."""
-    self.engine = Engine.start(settings, EmbeddingHead(Recipe.read(settings)), exit_after_device_lost)
+    with refusals_end_dev_mode():
+        self.engine = Engine.start(settings, EmbeddingHead(Recipe.read(settings)), exit_after_device_lost)
 
 
 @chute.cord(

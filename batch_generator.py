@@ -15,6 +15,7 @@ from batch_generation.answers import generator_stats, stream_generation
 from batch_generation.generator import Generator
 from batch_generation.settings import GeneratorSettings
 from batch_generation.wire import GenerateRequest, GenerateResult, GeneratorStats
+from batch_http.dev_start import refusals_end_dev_mode
 from batch_http.errors import errors_as_http
 from batch_http.front import install_front
 from batch_http.requests import parse_request
@@ -63,7 +64,8 @@ Body = dict[str, Any] | None
 @chute.on_startup()
 async def load_generator(self: Any) -> None:
     """Load the model and run it once: after start-up the instance has no network."""
-    self.engine = Generator.start(settings, exit_after_device_lost)
+    with refusals_end_dev_mode():
+        self.engine = Generator.start(settings, exit_after_device_lost)
 
 
 @chute.cord(

@@ -20,6 +20,7 @@ from batch_classification.settings import ClassifierSettings
 from batch_classification.stream import stream_batch
 from batch_http.callers import caller_of
 from batch_http.dev_pages import add_dev_pages, is_dev_mode
+from batch_http.dev_start import refusals_end_dev_mode
 from batch_http.engine_stats import BatchStats, batch_stats
 from batch_http.errors import errors_as_http
 from batch_http.front import install_front
@@ -90,7 +91,8 @@ Body = dict[str, Any] | None
 @chute.on_startup()
 async def load_engine(self: Any) -> None:
     """Load the model and run it once: after start-up the instance has no network."""
-    self.engine = Engine.start(settings, SentimentHead(), exit_after_device_lost)
+    with refusals_end_dev_mode():
+        self.engine = Engine.start(settings, SentimentHead(settings.text_preparation), exit_after_device_lost)
 
 
 @chute.cord(
@@ -159,7 +161,7 @@ def text_classification(self: Any, body: Body = None) -> Response:
     with errors_as_http(self.engine.stats), caller_of(body) as caller:
         request = parse_request(TextClassificationRequest, body)
         outcome = self.engine.run(request.inputs, DEFAULT_MAX_LENGTH, caller)
-        return json_response(label_scores(request, outcome))
+        return json_response(label_scores(request, outcome, self.engine.model.own_labels))
 
 
 @chute.cord(

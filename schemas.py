@@ -130,7 +130,8 @@ class TextClassificationParameters(RequestBody):
         int | None, Field(strict=True, ge=1, description="How many labels to name, best first; all if left out")
     ] = None
     function_to_apply: Annotated[
-        Literal["softmax", "none"] | None, Field(description="softmax gives probabilities, none the model's logits")
+        Literal["softmax", "sigmoid", "none"] | None,
+        Field(description="none gives the model's logits; what its configuration says if left out"),
     ] = None
 
 
@@ -161,6 +162,11 @@ class TextResult(BaseModel):
         default=None,
         exclude_if=lambda windows: windows is None,
         description="Windows that the text was read in, if they were asked for",
+    )
+    labels: list[str] | None = Field(
+        default=None,
+        exclude_if=lambda labels: labels is None,
+        description="Those of a model with many labels at once that hold, at 0.5 or more; best first, may be empty",
     )
     scores: dict[str, float] | None = Field(default=None, exclude_if=lambda scores: scores is None)
 
@@ -247,6 +253,11 @@ class ProcessingBatchEvent(BaseModel):
 
 class _EventWithResults(BaseModel):
     texts_omitted: bool = Field(default=False, exclude_if=lambda omitted: not omitted)
+    scores_omitted: bool = Field(
+        default=False,
+        exclude_if=lambda omitted: not omitted,
+        description="The line would still be too long: its results lack `scores`, and have null for `labels`",
+    )
 
 
 class BatchCompleteEvent(_EventWithResults):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from batch_classification.settings import ClassifierSettings
 from batch_http.errors import ErrorReport
 from batch_http.responses import Json
 from batch_inference.engine import Engine
+from batch_inference.heads import probabilities as probabilities_of
 from batch_inference.outcome import Outcome
 from schemas import (
     BatchRequest,
@@ -16,6 +18,9 @@ from schemas import (
     TextClassificationParameters,
     TextClassificationRequest,
 )
+
+HOLDS_FROM: Final = 0.5
+"""Probability from which a label holds, of a model that gives each its own."""
 
 
 def valid_texts(texts: Sequence[str | InvalidText]) -> list[str]:
@@ -71,6 +76,9 @@ def _text_results(
         }
         if request.in_windows:
             result["windows"] = num_windows
+        if outcome.is_multi_label:
+            best_first = sorted(range(len(labels)), key=probabilities.__getitem__, reverse=True)
+            result["labels"] = [labels[index] for index in best_first if probabilities[index] >= HOLDS_FROM]
         if request.return_all_scores:
             result["scores"] = dict(zip(labels, probabilities, strict=True))
         yield result
@@ -118,13 +126,20 @@ def single_result(request: SingleRequest, outcome: Outcome, processing_time: flo
     return result | {"processing_time": processing_time}
 
 
-def label_scores(request: TextClassificationRequest, outcome: Outcome) -> list[list[Json]]:
-    """Answer of `/text-classification`: per text its best labels, best first, a `LabelScore` each."""
+def label_scores(request: TextClassificationRequest, outcome: Outcome, labels: Sequence[str]) -> list[list[Json]]:
+    """Answer of `/text-classification`: per text its best labels, best first, a `LabelScore` each.
+
+    `labels` are the model's own: Hugging Face's clients show them as the checkpoint writes them.
+    """
     parameters = request.parameters or TextClassificationParameters()
-    scores = outcome.outputs if parameters.function_to_apply == "none" else outcome.answers
+    function = parameters.function_to_apply
+    if function is None:
+        scores = outcome.answers
+    else:
+        scores = outcome.outputs if function == "none" else probabilities_of(outcome.outputs, function)
     best_first = scores.argsort(axis=1)[:, ::-1][:, : parameters.top_k]
     return [
-        [{"label": outcome.labels[label], "score": float(row[label])} for label in ranked]
+        [{"label": labels[label], "score": float(row[label])} for label in ranked]
         for row, ranked in zip(scores, best_first.tolist(), strict=True)
     ]
 

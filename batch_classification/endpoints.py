@@ -183,9 +183,9 @@ ENDPOINTS: Final = [
         },
         answers={
             200: Answer(
-                "Per text its labels, best first",
+                "Per text its labels as the model's configuration writes them, best first",
                 [LabelScore],
-                [[{"label": "POSITIVE", "score": 0.9497}, {"label": "NEGATIVE", "score": 0.0342}]],
+                [[{"label": "positive", "score": 0.9497}, {"label": "negative", "score": 0.0342}]],
                 is_list_of_lists=True,
             ),
             **_ERRORS_IN_ONE_SENTENCE,

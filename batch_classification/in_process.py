@@ -19,7 +19,8 @@ def start_engine(**overrides: Any) -> Engine:
         SettingsError: a setting is not valid.
         ModelLoadError: the model cannot be loaded, or fails the self-test.
     """
-    return Engine.start(load_settings(ClassifierSettings, **overrides), SentimentHead())
+    settings = load_settings(ClassifierSettings, **overrides)
+    return Engine.start(settings, SentimentHead(settings.text_preparation))
 
 
 def load_classifier(**overrides: Any) -> EncoderModel:
@@ -28,4 +29,5 @@ def load_classifier(**overrides: Any) -> EncoderModel:
     Raises:
         as `start_engine`, the self-test apart.
     """
-    return load_model(load_settings(ClassifierSettings, **overrides), SentimentHead())
+    settings = load_settings(ClassifierSettings, **overrides)
+    return load_model(settings, SentimentHead(settings.text_preparation))

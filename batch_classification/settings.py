@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
@@ -26,6 +26,10 @@ class ClassifierSettings(EncoderSettings, DeploymentSettings):
 
     model: str = Field(CARDIFF_MODEL, min_length=1)
     """A hub id, a folder with a checkpoint, or `bundled` for the small model in this repository."""
+
+    text_preparation: Literal["auto", "tweets", "none"] = "auto"
+    """What the model sees of a text. `tweets` masks handles and links, `none` changes nothing; `auto` masks for models
+    that were trained so: Cardiff's, the bundled one, and any whose config.json says `"text_preparation": "tweets"`."""
 
     chute_name: str = Field("batch-processor", pattern=CHUTE_NAME)
     """Name of the chute and its image."""

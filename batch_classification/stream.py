@@ -97,11 +97,24 @@ def _events(engine: Engine, request: BatchRequest, chunks: Chunks, num_chunks: i
 
 
 def _line(event: Json) -> bytes:
+    """One line within its bounds: without texts if need be, and without scores if a model has many labels."""
     line = json_line(event)
     if len(line) <= MAX_LINE_BYTES:
         return line
-    short = {"texts_omitted": True, **event}
+    line = json_line(_shortened(event, "texts_omitted", {"text": None}))
+    if len(line) <= MAX_LINE_BYTES:
+        return line
+    short = _shortened(event, "texts_omitted", {"text": None, "labels": None, "scores": None})
+    return json_line({"scores_omitted": True, **short})
+
+
+def _shortened(event: Json, flag: str, left_out: Json) -> Json:
+    """The event with other values in its results, where they have such fields."""
+    short = {flag: True, **event}
     for name in ("partial_results", "final_results"):
-        if name in short:
-            short[name] = [result | {"text": None} if "text" in result else result for result in short[name]]
-    return json_line(short)
+        for_all = short.get(name)
+        if for_all is not None:
+            short[name] = [
+                result | {field: value for field, value in left_out.items() if field in result} for result in for_all
+            ]
+    return short

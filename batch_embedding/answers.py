@@ -26,8 +26,8 @@ def refuse_unserved(request: EmbeddingRequest, engine: Engine, settings: Embedde
         InvalidRequest: with the mend.
     """
     problems = []
-    if request.model not in (None, settings.model, settings.model.rsplit("/", 1)[-1]):
-        msg = f"model is not served here; use {settings.model}, or leave it out"
+    if request.model not in (None, settings.served_name, settings.served_name.rsplit("/", 1)[-1]):
+        msg = f"model is not served here; use {settings.served_name}, or leave it out"
         problems.append(Problem(loc=["model"], msg=msg, type="model_not_found"))
     allowed = _dimensions(engine, settings)
     if request.dimensions is not None and request.dimensions not in allowed:
@@ -53,7 +53,7 @@ def embedding_list(request: EmbeddingRequest, outcome: Outcome, settings: Embedd
                 zip(vectors, (outcome.num_dropped > 0).tolist(), strict=True)
             )
         ],
-        model=settings.model,
+        model=settings.served_name,
         usage=Usage(prompt_tokens=num_tokens, total_tokens=num_tokens),
     )
 
@@ -61,7 +61,7 @@ def embedding_list(request: EmbeddingRequest, outcome: Outcome, settings: Embedd
 def model_list(engine: Engine, settings: EmbedderSettings) -> ModelList:
     """Answer of `/v1/models`."""
     card = ModelCard(
-        id=settings.model,
+        id=settings.served_name,
         created=STARTED_AT,
         owned_by=settings.username,
         dimensions=_dimensions(engine, settings),

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import AutoModel
+from transformers import AutoModel, FeatureExtractionPipeline
 
 from batch_embedding.recipe import Recipe
 from batch_inference.forward.forward import Forward
 from batch_inference.forward.kernels import DeviceRows, Kernels
 from batch_inference.forward.packed import PackedEncoder
 from batch_inference.forward.padded import PaddedForward, PaddedRows
+from batch_inference.forward.row_layout import RowLayout
 from batch_inference.forward.streams import Upload
 from batch_inference.heads import Head
 
@@ -22,15 +24,13 @@ class EmbeddingHead(Head):
     """Pools and normalises as a checkpoint's recipe says."""
 
     auto_class: Any = AutoModel
+    unused_weights = ("pooler.",)
 
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
         self.max_tokens = recipe.max_tokens
 
-    def prepare_text(self, text: str) -> str:
-        return text
-
-    def labels(self, config: Any) -> tuple[str, ...]:
+    def own_labels(self, config: Any) -> tuple[str, ...]:
         return ()
 
     def num_outputs(self, config: Any) -> int:
@@ -42,8 +42,22 @@ class EmbeddingHead(Head):
     def packed(self, model: Any, kernels: Kernels) -> Forward:
         return PackedPooler(model, kernels, self._recipe.pooling)
 
-    def padded(self, model: Any, upload: Upload) -> Forward:
-        return PaddedPooler(model, upload, self._recipe.pooling)
+    def padded(self, model: Any, upload: Upload, layout: RowLayout) -> Forward:
+        return PaddedPooler(model, upload, layout, self._recipe.pooling)
+
+    def reference(
+        self, model: Any, tokenizer: Any, texts: Sequence[str], max_tokens: int
+    ) -> NDArray[np.float32] | None:
+        hidden_of = FeatureExtractionPipeline(model=model, tokenizer=tokenizer)
+        kept = {"truncation": True, "max_length": max_tokens}
+        hidden = [hidden_of(text, tokenize_kwargs=kept, return_tensors=True)[0].float().cpu() for text in texts]
+        pooled = [
+            torch.cat(
+                [_pooled(part[None], torch.ones(1, len(part), 1).bool(), mode) for mode in self._recipe.pooling], 1
+            )
+            for part in hidden
+        ]
+        return self.answers(torch.cat(pooled).numpy())
 
     def answers(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         if not self._recipe.is_normalised:
@@ -83,20 +97,21 @@ class PackedPooler:
 class PaddedPooler(PaddedForward):
     """transformers' own encoder, and pooling over the places that are not padding."""
 
-    def __init__(self, model: Any, upload: Upload, pooling: tuple[str, ...]) -> None:
-        super().__init__(model, upload)
+    def __init__(self, model: Any, upload: Upload, layout: RowLayout, pooling: tuple[str, ...]) -> None:
+        super().__init__(model, upload, layout)
         self._pooling = pooling
 
     def logits(self, padded: PaddedRows) -> torch.Tensor:
         """One forward pass; shape (rows, hidden times modes)."""
-        hidden = self._model(input_ids=padded.input_ids, attention_mask=padded.attention_mask).last_hidden_state.float()
+        hidden = self.outputs(padded).last_hidden_state.float()
         is_real = padded.attention_mask[:, :, None].bool()
         return torch.cat([_pooled(hidden, is_real, mode) for mode in self._pooling], dim=1)
 
 
 def _pooled(hidden: torch.Tensor, is_real: torch.Tensor, mode: str) -> torch.Tensor:
     if mode == "cls":
-        return hidden[:, 0]
+        first = is_real[:, :, 0].int().argmax(dim=1)
+        return hidden[torch.arange(len(hidden), device=hidden.device), first]
     if mode == "max":
         return hidden.masked_fill(~is_real, -torch.inf).amax(dim=1)
     counts = is_real.sum(dim=1)

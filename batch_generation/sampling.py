@@ -22,6 +22,9 @@ from transformers.generation.continuous_batching.cb_logits_processors import (
 )
 
 NO_NOISE = 0
+MIN_TEMPERATURE = 1e-6
+"""Divided by less, logits would leave float32, and what they leave is no number."""
+
 _MASK = 0xFFFF_FFFF
 
 
@@ -30,16 +33,22 @@ class Sampling:
     """How the tokens of an answer are chosen.
 
     Attributes:
-        temperature: 0 takes the most probable token always; 1 draws from the model's own distribution.
+        temperature: less than `MIN_TEMPERATURE` takes the most probable token always; 1 draws from the model's own
+            distribution.
         seed: the same seed, prompt and place in the request give the same answer.
     """
 
     temperature: float
     seed: int
 
+    @property
+    def is_greedy(self) -> bool:
+        """Whether the most probable token is taken always."""
+        return self.temperature < MIN_TEMPERATURE
+
     def arguments(self, order: int) -> dict[str, Any]:
         """What the processors want to know about the prompt with this index in its request."""
-        if self.temperature == 0:
+        if self.is_greedy:
             return {}
         stream = int.from_bytes(_hash(f"{self.seed}/{order}", 8))
         return {"temperature": float(self.temperature), "noise_stream": stream}

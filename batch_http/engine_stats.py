@@ -46,6 +46,9 @@ class BatchStats(BaseModel):
     errors: dict[str, int]
     max_batch_tokens: int
     forward: str = Field(description="How passes are computed: `packed`, without padding, or `padded`, by transformers")
+    text_preparation: str = Field(
+        description="What the model sees of a text: `none`, all of it as it is, or `tweets`, handles and links masked"
+    )
 
 
 def batch_stats(engine: Engine, settings: EncoderSettings) -> BatchStats:
@@ -79,4 +82,5 @@ def batch_stats(engine: Engine, settings: EncoderSettings) -> BatchStats:
         errors=counted.errors,
         max_batch_tokens=engine.max_batch_tokens,
         forward="padded" if engine.model.is_padded else "packed",
+        text_preparation=engine.model.head.text_preparation,
     )

@@ -31,6 +31,7 @@ from batch_http.errors import (
     is_reported,
     refusal_response,
 )
+from batch_http.health import add_health
 from batch_http.json_bounds import check_json
 from batch_http.refusals import Refused
 from batch_http.routes import RouteTable, origin_form
@@ -60,6 +61,8 @@ def install_front(chute: Chute, error_shapes: Mapping[str, ErrorShape] = Mapping
     chute.router.redirect_slashes = False
     chute.add_middleware(CallerMiddleware)
     add_error_handlers(chute, error_shapes)
+    if is_dev_mode():
+        add_health(chute)
     put_outside(chute, lambda app: Front(app, chute, open_answers))
 
     async def repair_server(_chute: Any) -> None:

@@ -23,6 +23,8 @@ _DIGITS_AS_ZERO = bytes.maketrans(b"123456789", b"000000000")
 
 GZIP_MAGIC = b"\x1f\x8b"
 
+FORMS = (b"application/x-www-form-urlencoded", b"multipart/form-data")
+
 
 def check_json(body: bytes, scope: Scope) -> None:
     """Look at a JSON text without parsing it, which for some texts takes seconds and a hundred times their size.
@@ -39,6 +41,9 @@ def check_json(body: bytes, scope: Scope) -> None:
         # As UTF-16 and UTF-32 do. No JSON in UTF-8 does.
         msg = "the body is not JSON: it holds NUL bytes; encode the body as UTF-8"
         raise Refused(INVALID_REQUEST, 400, msg, problem="json_invalid")
+    if header(scope, b"content-type").startswith(FORMS) and not body.lstrip().startswith((b"{", b"[")):
+        msg = "the body is a form; send it as JSON, with Content-Type: application/json"
+        raise Refused(INVALID_REQUEST, 400, msg, problem="form_body")
     # What follows is linear in the text, and in C but for what the number of strings bounds.
     if body.count(b'"') - body.count(b'\\"') > MAX_JSON_QUOTES:
         raise _too_much(f"more than {MAX_JSON_QUOTES // 2} strings; send fewer")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictStr, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -45,15 +45,32 @@ def too_many_characters(length: int) -> PydanticCustomError:
 Text = Annotated[
     StrictStr,
     AfterValidator(clean_text),
-    Field(description=f"1 to {MAX_TEXT_CHARACTERS:,} characters, white space around it not counted"),
+    Field(
+        description=f"1 to {MAX_TEXT_CHARACTERS:,} characters, white space around it not counted, none of them NUL",
+        json_schema_extra={
+            "pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$",
+            "minLength": 1,
+            "maxLength": MAX_TEXT_CHARACTERS,
+        },
+    ),
 ]
 Texts = Annotated[list[Text], Field(strict=True, min_length=1, max_length=MAX_TEXTS)]
+
+
+def _allow_null(schema: dict[str, Any]) -> None:
+    """Say in the schema of a body that null stands for an optional field that was left out."""
+    for name, field in schema["properties"].items():
+        kinds = field.get("anyOf", [])
+        if name not in schema.get("required", ()) and {"type": "null"} not in kinds:
+            about = {key: field[key] for key in ("default", "description", "title") if key in field}
+            rule = {key: value for key, value in field.items() if key not in about}
+            schema["properties"][name] = {"anyOf": [*(kinds or [rule]), {"type": "null"}], **about}
 
 
 class RequestBody(BaseModel):
     """What callers send. `example` is a body to imitate, `streamed_at` where the same can be had as a stream."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_allow_null)
 
     example: ClassVar[str]
     streamed_at: ClassVar[str | None] = None
@@ -121,12 +138,19 @@ def parse_request(model: type[RequestT], body: object, *, streams: bool = False)
         problems.append(Problem(loc=["stream"], msg=msg, type="stream_unsupported"))
     request = None
     try:
-        request = model.model_validate({name: value for name, value in body.items() if name in known})
+        request = model.model_validate(
+            {name: value for name, value in body.items() if name in known and not _is_left_out(model, name, value)}
+        )
     except ValidationError as error:
         problems = [_problem(model, detail) for detail in error.errors(include_url=False)] + problems
     if request is None or problems:
         raise InvalidRequest(problems)
     return request
+
+
+def _is_left_out(model: type[RequestBody], name: str, value: object) -> bool:
+    """Some clients write null for every option that they were not given."""
+    return value is None and not model.model_fields[name].is_required()
 
 
 _MEND = {

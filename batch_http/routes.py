@@ -36,7 +36,7 @@ class RouteTable:
         """What a request gets that no route answers. It is the caller's mistake, and not worth counting."""
         path, method = scope["path"], scope["method"]
         if self._are_sdk_routes_hidden and path.startswith(SDK_PREFIX) and path not in SDK_PATHS_FOR_ALL:
-            return Refused(None, 404, "Not Found")
+            return Refused(None, 404, self._not_found())
         methods = self._methods.get(path)
         if methods and method in methods:
             return None
@@ -44,7 +44,14 @@ class RouteTable:
             return None
         if methods:
             return Refused(None, 405, "Method Not Allowed", headers={"allow": ", ".join(sorted(methods))})
-        return Refused(None, 404, "Not Found")
+        return Refused(None, 404, self._not_found())
+
+    def _not_found(self) -> str:
+        """What there is instead. In production paths are the platform's, which knows them."""
+        if not self._are_sdk_routes_hidden:
+            return "Not Found"
+        paths = sorted(path for path in self._methods if not path.startswith(SDK_PREFIX))
+        return f"there is no such path; there are {', '.join(paths)}"
 
 
 def origin_form(path: str) -> str:

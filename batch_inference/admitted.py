@@ -95,6 +95,7 @@ class AdmittedTexts:
         usage = asked.group.usage
         return Outcome(
             labels=self._model.labels,
+            is_multi_label=self._model.head.is_multi_label,
             answers=text_means(self._model.head.answers(outputs), part.num_windows, part.weights),
             outputs=text_means(outputs, part.num_windows, part.weights),
             num_tokens=part.num_tokens,

@@ -7,24 +7,33 @@ docs/heads.md has one.
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from copy import copy
+from typing import Any, Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, TextClassificationPipeline
 
 from batch_inference.errors import ModelLoadError
 from batch_inference.forward.forward import Forward
 from batch_inference.forward.kernels import Kernels
 from batch_inference.forward.packed import PackedClassifier
 from batch_inference.forward.padded import PaddedForward
+from batch_inference.forward.row_layout import RowLayout
 from batch_inference.forward.streams import Upload
 from batch_inference.forward.weights import HeadWeights
 
-MAX_LABELS_LENGTH = 256
-"""Characters of all label names together: 100 results with scores must fit a 64 KiB line of a stream."""
+MAX_LABEL_BYTES = 256
+"""Of a label's name, in JSON: 100 results without scores must fit a 64 KiB line of a stream."""
+
+Function = Literal["softmax", "sigmoid"]
+
+AS_IT_IS: Final = "none"
+"""The preparation of texts that changes nothing."""
 
 
 class Head(ABC):
@@ -34,23 +43,51 @@ class Head(ABC):
         auto_class: the class of transformers that loads its checkpoints.
         max_tokens: longest row it wants; None if only the position embeddings limit it.
         known_answers: texts whose label nobody doubts, each with that label: checked at start-up.
+        unused_weights: how the names of weights begin that this head does without; others must be in the checkpoint.
+        text_preparation: what `prepare_text` does, in a word.
+        is_multi_label: any number of labels may hold for a text, and each has a probability of its own.
     """
 
     auto_class: Any
     max_tokens: int | None = None
     known_answers: Mapping[str, str] = {}
+    unused_weights: Sequence[str] = ()
+    text_preparation: str = AS_IT_IS
+    is_multi_label: bool = False
+
+    def fitted(self, config: Any, source: str) -> Self:
+        """This head as a checkpoint wants it.
+
+        Args:
+            config: of the checkpoint.
+            source: its hub id or folder.
+
+        Raises:
+            ModelLoadError: the checkpoint is of another kind.
+        """
+        return self
 
     def prepare_text(self, text: str) -> str:
         """What the model sees of a text: all of it, unless a head says otherwise."""
         return text
 
     @abstractmethod
-    def labels(self, config: Any) -> tuple[str, ...]:
-        """Names of the outputs, in their order; empty if they have none.
+    def own_labels(self, config: Any) -> tuple[str, ...]:
+        """Names of the outputs as the checkpoint writes them, in their order; empty if they have none.
 
         Raises:
             ModelLoadError: the checkpoint is of another kind.
         """
+
+    def labels(self, config: Any) -> tuple[str, ...]:
+        """The same in upper case, unless two would become one.
+
+        Raises:
+            as `own_labels`.
+        """
+        own = self.own_labels(config)
+        upper = tuple(label.upper() for label in own)
+        return upper if len(set(upper)) == len(upper) else own
 
     @abstractmethod
     def num_outputs(self, config: Any) -> int:
@@ -65,26 +102,67 @@ class Head(ABC):
         """The pass without padding. Takes the model's layers, which may be dropped."""
 
     @abstractmethod
-    def padded(self, model: Any, upload: Upload) -> Forward:
-        """transformers' own pass; `upload` brings its rows to the model's device."""
+    def padded(self, model: Any, upload: Upload, layout: RowLayout) -> Forward:
+        """transformers' own pass; `upload` brings its rows, laid out as `layout` says, to the model's device."""
 
     @abstractmethod
     def answers(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """From a pass's outputs to what callers get; shape (rows, outputs) both."""
 
+    def reference(
+        self, model: Any, tokenizer: Any, texts: Sequence[str], max_tokens: int
+    ) -> NDArray[np.float32] | None:
+        """What transformers' own pipeline answers to texts: a start ends if the engine's answers are others.
+
+        Returns:
+            Shape (texts, outputs), as `answers`; None if transformers has no such pipeline.
+        """
+        return None
+
 
 class ClassifierHead(Head):
-    """A sequence classifier of transformers. The labels are those of its configuration, their scores are softmax's."""
+    """A sequence classifier of transformers, with the labels of its configuration.
+
+    Attributes:
+        function: makes probabilities of outputs; None leaves it to the checkpoint, as transformers does.
+    """
 
     auto_class: Any = AutoModelForSequenceClassification
+    function: Function | None = None
 
-    def labels(self, config: Any) -> tuple[str, ...]:
-        labels = tuple(str(config.id2label[index]).upper() for index in range(config.num_labels))
-        if len(labels) < 2 or len("".join(labels)) > MAX_LABELS_LENGTH:
+    def fitted(self, config: Any, source: str) -> Self:
+        if config.num_labels == 1 or config.problem_type == "regression":
             raise ModelLoadError(
-                f"the model has the labels {', '.join(labels)[:200]}; a classifier has 2 or more, of at most "
-                f"{MAX_LABELS_LENGTH} characters together. Choose another model, or mend id2label in its config.json."
+                f"the model computes numbers and no labels (num_labels is {config.num_labels}, problem_type "
+                f"{config.problem_type}), so there is nothing to classify. Use a model with two labels or more; "
+                "docs/heads.md says how to serve a model of another kind."
             )
+        fitted = copy(self)
+        many = config.problem_type == "multi_label_classification"
+        fitted.function = self.function or ("sigmoid" if many else "softmax")
+        fitted.is_multi_label = fitted.function == "sigmoid"
+        return fitted
+
+    def own_labels(self, config: Any) -> tuple[str, ...]:
+        try:
+            labels = tuple(str(config.id2label[index]) for index in range(config.num_labels))
+        except KeyError as error:
+            raise ModelLoadError(
+                f"id2label in the model's config.json has no label {error}: it must number all {config.num_labels} "
+                "outputs from 0. Correct it there."
+            ) from None
+        twice = [label for label, count in Counter(labels).items() if count > 1]
+        if twice:
+            raise ModelLoadError(
+                f"id2label in the model's config.json calls several outputs {twice[0]!r}, so that callers could not "
+                "tell them apart. Give each a name of its own there."
+            )
+        for label in labels:
+            if not 0 < len(json.dumps(label)) - 2 <= MAX_LABEL_BYTES:
+                raise ModelLoadError(
+                    f"id2label in the model's config.json has a label of {len(label)} characters, {label[:40]!r}; "
+                    f"a name has 1 to {MAX_LABEL_BYTES}. Choose another one there."
+                )
         return labels
 
     def num_outputs(self, config: Any) -> int:
@@ -96,10 +174,30 @@ class ClassifierHead(Head):
     def packed(self, model: Any, kernels: Kernels) -> Forward:
         return PackedClassifier(model, kernels)
 
-    def padded(self, model: Any, upload: Upload) -> Forward:
-        return PaddedForward(model, upload)
+    def padded(self, model: Any, upload: Upload, layout: RowLayout) -> Forward:
+        return PaddedForward(model, upload, layout)
 
     def answers(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-        probabilities: NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
-        return probabilities
+        return probabilities(outputs, self.function or "softmax")
+
+    def reference(
+        self, model: Any, tokenizer: Any, texts: Sequence[str], max_tokens: int
+    ) -> NDArray[np.float32] | None:
+        classify = TextClassificationPipeline(model=model, tokenizer=tokenizer)
+        wanted: dict[str, Any] = {"top_k": None, "truncation": True, "max_length": max_tokens}
+        if type(self).function:
+            wanted["function_to_apply"] = type(self).function
+        prepared = [self.prepare_text(text) for text in texts]
+        scores = [{entry["label"]: entry["score"] for entry in answer} for answer in classify(prepared, **wanted)]
+        own = self.own_labels(model.config)
+        return np.array([[row[label] for label in own] for row in scores], np.float32)
+
+
+def probabilities(outputs: NDArray[np.float32], function: Function) -> NDArray[np.float32]:
+    """Of a classifier's outputs; shape (rows, labels) both."""
+    if function == "sigmoid":
+        # Half of a hyperbolic tangent: the exponential of a large number would overflow.
+        return (0.5 + 0.5 * np.tanh(0.5 * outputs)).astype(np.float32)
+    powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+    softmax: NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
+    return softmax

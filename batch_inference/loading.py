@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -15,12 +16,15 @@ from batch_inference.forward.kernels import Kernels
 from batch_inference.forward.kernels_cpu import CpuKernels, can_run
 from batch_inference.forward.kernels_cuda import CudaKernels, can_fuse_gelu
 from batch_inference.forward.kernels_int8 import Int8Kernels
+from batch_inference.forward.row_layout import layout_of
 from batch_inference.forward.streams import CpuStreams, CudaStreams, Streams
 from batch_inference.forward.weights import can_pack
 from batch_inference.forward_check import pick_verified
 from batch_inference.heads import Head
 from batch_inference.host_memory import bound_kept_memory, keep_freed_memory
 from batch_inference.model import DTYPES, EncoderModel
+from batch_inference.reference_check import check_reference, reference_answers
+from batch_inference.row_limit import max_tokens_of
 from batch_inference.sample_texts import SAMPLE_TEXTS
 from batch_inference.settings import EncoderSettings
 from batch_inference.tokenizer import TextTokenizer
@@ -40,13 +44,23 @@ def load_model(settings: EncoderSettings, head: Head) -> EncoderModel:
         bound_kept_memory()
     else:
         set_up_gpu(device, settings.gpu_memory_fraction)
-    tokenizer, module = load_checkpoint(settings, head.auto_class, "a checkpoint", device, DTYPES[precision])
+    tokenizer, module = load_checkpoint(
+        settings, head.auto_class, "a checkpoint", device, DTYPES[precision], head.unused_weights
+    )
+    head = head.fitted(module.config, settings.model_source)
     streams: Streams = CpuStreams() if device == "cpu" else CudaStreams(device)
+    max_tokens = min(max_tokens_of(module, tokenizer), head.max_tokens or sys.maxsize)
+    # Before a pad token is lent to it, and before the pass without padding takes its layers.
+    expected = reference_answers(head, module, tokenizer, max_tokens)
+    layout = layout_of(tokenizer, module.config)
+    if module.config.pad_token_id is None:
+        module.config.pad_token_id = layout.pad_token_id
     padded = EncoderModel(
         head,
-        head.padded(module, streams.upload),
+        head.padded(module, streams.upload, layout),
         streams,
         module.config,
+        max_tokens,
         TextTokenizer(tokenizer, head.prepare_text),
         device,
         # transformers has no int8 pass, so the reference and the fallback run in float32.
@@ -58,6 +72,7 @@ def load_model(settings: EncoderSettings, head: Head) -> EncoderModel:
         return padded.on(head.packed(module, kernels), precision)
 
     picked = _pick_forward(settings, packed, padded, _why_not_packed(head, module, device, precision))
+    check_reference(picked, expected)
     if device == "cpu":
         # Not before: what loading needs and frees goes back to the system.
         keep_freed_memory()

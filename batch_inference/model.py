@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,9 +22,6 @@ from batch_inference.tokenizer import TextTokenizer
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "int8": torch.float32}
 """What weights are loaded in. The linear layers of `int8` are quantised after loading."""
 
-_OFFSET_POSITIONS = {"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "longformer"}
-"""Architectures whose positions count from `pad_token_id + 1`, as RoBERTa's do."""
-
 OUT_OF_MEMORY = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDA error: out of memory")
 """What torch calls no `OutOfMemoryError`: a library's own memory, and a kernel that is loaded on its first launch."""
 
@@ -43,7 +39,8 @@ class EncoderModel:
         head: what kind of model it is.
         forward: how its passes are computed.
         tokenizer: turns texts into the rows that `prepare` takes.
-        labels: names of the outputs, in their order.
+        labels: names of the outputs, in their order, upper case unless two would become one.
+        own_labels: the same as the checkpoint writes them.
         num_outputs: how many numbers there are for each row.
         max_tokens: longest row the model can take, special tokens included.
         device: `cpu` or `cuda:0`.
@@ -57,6 +54,7 @@ class EncoderModel:
         forward: Forward,
         streams: Streams,
         config: Any,
+        max_tokens: int,
         tokenizer: TextTokenizer,
         device: str,
         precision: str,
@@ -68,8 +66,8 @@ class EncoderModel:
         self.tokenizer = tokenizer
         self.device = device
         self.precision = precision
-        self.max_tokens = min(_max_tokens(config), head.max_tokens or sys.maxsize)
-        self.labels = head.labels(config)
+        self.max_tokens = max_tokens
+        self.labels, self.own_labels = head.labels(config), head.own_labels(config)
         self.num_outputs = head.num_outputs(config)
 
     @property
@@ -189,9 +187,3 @@ class LaunchedPass:
 def _let_go_of_tensors(error: Exception) -> None:
     """What a failed pass computed lives on in the frames that its error remembers, in the way of the next pass."""
     traceback.clear_frames(error.__traceback__)
-
-
-def _max_tokens(config: Any) -> int:
-    """The longest sequence the position embeddings allow; the tokenizer of the default model declares no limit."""
-    positions = int(config.max_position_embeddings)
-    return positions - config.pad_token_id - 1 if config.model_type in _OFFSET_POSITIONS else positions

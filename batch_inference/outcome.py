@@ -36,6 +36,7 @@ class Outcome:
 
     Attributes:
         labels: names of the outputs, in their order; empty if they have none.
+        is_multi_label: any number of the labels may hold for a text.
         answers: what the head makes of the outputs, such as each label's probability; shape (texts, outputs).
         outputs: what the model computed, such as each label's logit; shape (texts, outputs).
         num_tokens: tokens of each text that the model saw, special tokens included, padding not; shape (texts,).
@@ -48,6 +49,7 @@ class Outcome:
     """
 
     labels: tuple[str, ...]
+    is_multi_label: bool
     answers: Outputs
     outputs: Outputs
     num_tokens: NDArray[np.int32]

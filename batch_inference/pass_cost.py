@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from batch_inference.errors import DeviceOutOfMemoryError, ForwardPassError, ModelLoadError
 from batch_inference.model import EncoderModel
 from batch_inference.planner import PassCost
 from batch_inference.settings import EncoderSettings
@@ -41,6 +42,17 @@ def warm_up(model: EncoderModel, cost: PassCost) -> None:
     """Run texts of full length; on a CPU so many that no later pass needs much more memory.
 
     On a GPU one will do. More may not fit, if the budget was set by hand: the scheduler copes with that.
+
+    Raises:
+        ModelLoadError: the model fails on texts of the length that it was taken to allow.
     """
     num_rows = max(1, cost.max_batch_tokens // model.max_tokens) if model.device == "cpu" else 1
-    model.answers(model.tokenizer.encode(["ok " * model.max_tokens] * num_rows, model.max_tokens).rows)
+    try:
+        model.answers(model.tokenizer.encode(["ok " * model.max_tokens] * num_rows, model.max_tokens).rows)
+    except DeviceOutOfMemoryError:
+        raise
+    except ForwardPassError as error:
+        raise ModelLoadError(
+            f"the model cannot run texts of {model.max_tokens} tokens, which its config.json allows: {error}. Set "
+            "max_position_embeddings there to what its weights have, or use another checkpoint."
+        ) from error

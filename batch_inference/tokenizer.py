@@ -13,6 +13,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from batch_inference.byte_level_bpe import ByteLevelBpe
+from batch_inference.slow_tokenizer import encode_slowly
 from batch_inference.token_rows import Indices, Int32Array, TokenRows
 from batch_inference.windows import Windows
 
@@ -115,12 +116,18 @@ class TextTokenizer:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, prepare_text: Callable[[str], str]) -> None:
         self._prepare_text = prepare_text
+        if not tokenizer.is_fast:
+            self._prefix, self._suffix = _frame(
+                tokenizer("a")["input_ids"], tokenizer.encode("a", add_special_tokens=False)
+            )
+            self.encode_plain = encode_slowly(tokenizer)
+            return
         backend = tokenizer.backend_tokenizer
         # A checkpoint's tokenizer.json may carry the settings of its training.
         backend.no_truncation()
         backend.no_padding()
         self._prefix, self._suffix = _special_ids(backend)
-        state = _state_without_control_words(backend)
+        state = state_without_control_words(backend)
         self.encode_plain = _by_tiktoken(state) or _by_tokenizers(state)
 
     def encode(self, texts: Sequence[str], max_length: int, window_stride: float | None = None) -> EncodedTexts:
@@ -149,12 +156,15 @@ class TextTokenizer:
 def _special_ids(backend: Any) -> tuple[list[int], list[int]]:
     """The ids that the tokenizer puts before and after every text."""
     framed = backend.encode("a", add_special_tokens=True).ids
-    plain = backend.encode("a", add_special_tokens=False).ids
+    return _frame(framed, backend.encode("a", add_special_tokens=False).ids)
+
+
+def _frame(framed: list[int], plain: list[int]) -> tuple[list[int], list[int]]:
     start = next(i for i in range(len(framed)) if framed[i : i + len(plain)] == plain)
     return framed[:start], framed[start + len(plain) :]
 
 
-def _state_without_control_words(backend: Any) -> dict[str, Any]:
+def state_without_control_words(backend: Any) -> dict[str, Any]:
     """The tokenizer's state such that no text can spell a control token.
 
     They are found before anything else is done to a text, unless they are not among the added tokens. And where whole

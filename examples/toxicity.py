@@ -6,9 +6,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import numpy as np
 from chutes.chute import Chute
-from numpy.typing import NDArray
 from pydantic_settings import SettingsConfigDict
 
 from batch_http.callers import caller_of
@@ -31,8 +29,7 @@ class ToxicitySettings(EncoderSettings, DeploymentSettings):
 
 
 class ManyLabelsHead(ClassifierHead):
-    def answers(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        return 1 / (1 + np.exp(-outputs))
+    function = "sigmoid"
 
 
 class ToxicityRequest(RequestBody):

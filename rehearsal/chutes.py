@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from batch_classification.settings import ClassifierSettings
-from batch_embedding.settings import EmbedderSettings
+from batch_embedding.settings import MINILM_MODEL, EmbedderSettings
 from batch_generation.settings import GeneratorSettings
 from batch_http.deployment import DeploymentSettings
 from batch_inference.settings import BUNDLED_MODEL
@@ -26,6 +27,8 @@ class LocalChute:
     path: str
     body: str
     hint: str = "Try:"
+    bundled_settings: Mapping[str, str] = MappingProxyType({})
+    """What else is set with that model, by field."""
 
 
 def _packaged_minilm() -> str:
@@ -52,7 +55,11 @@ CHUTES = {
         "Open it in a browser, or try:",
     ),
     "batch_embedder": LocalChute(
-        EmbedderSettings, _packaged_minilm, "/v1/embeddings", '{"input": ["I love this!", "What a waste of money."]}'
+        EmbedderSettings,
+        _packaged_minilm,
+        "/v1/embeddings",
+        '{"input": ["I love this!", "What a waste of money."]}',
+        bundled_settings={"served_as": MINILM_MODEL},
     ),
     "batch_generator": LocalChute(
         GeneratorSettings, _random_generator, "/generate-batch", '{"prompts": ["Hello"], "max_new_tokens": 16}'

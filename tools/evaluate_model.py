@@ -36,7 +36,7 @@ def main() -> int:
     expected = [SENTIMENTS[int(label)] for label, _ in rows]
     try:
         settings = load_settings(ClassifierSettings)
-        engine = Engine.start(settings, SentimentHead())
+        engine = Engine.start(settings, SentimentHead(settings.text_preparation))
     except BatchInferenceError as error:
         print(error, file=sys.stderr)
         return 1

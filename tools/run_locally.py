@@ -87,6 +87,9 @@ def main() -> int:
     try:
         model = chute.bundled_model() if args.model == "bundled" else args.model
         os.environ[chute.settings.variable("model")] = model
+        if args.model == "bundled":
+            for field, value in chute.bundled_settings.items():
+                os.environ.setdefault(chute.settings.variable(field), value)
         load_settings(chute.settings)
         check_port(args.port, "the service")
         check_port(args.port + 1, "the SDK's log server, which takes the port after the service's")
@@ -98,6 +101,8 @@ def main() -> int:
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONWARNINGS": "ignore",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        # Of a model that is refused it would say in thirty lines what ours says in one.
+        "TRANSFORMERS_VERBOSITY": "error",
         **os.environ,
         "CHUTES_EXECUTION_CONTEXT": "REMOTE",
     }

@@ -54,7 +54,9 @@ def compare_precisions(settings: ClassifierSettings, budget: int, repeats: int) 
         if precision == "float16" and next(iter(models.values())).device == "cpu":
             continue
         try:
-            models[precision] = load_model(settings.model_copy(update={"precision": precision}), SentimentHead())
+            models[precision] = load_model(
+                settings.model_copy(update={"precision": precision}), SentimentHead(settings.text_preparation)
+            )
         except ModelLoadError as error:
             print(f"{precision:>9}: {error}")
     took: dict[Precision, list[float]] = {precision: [] for precision in models}
@@ -77,7 +79,7 @@ def main() -> int:
     args = parser.parse_args()
     try:
         settings = load_settings(ClassifierSettings)
-        model = load_model(settings, SentimentHead())
+        model = load_model(settings, SentimentHead(settings.text_preparation))
     except BatchInferenceError as error:
         print(error, file=sys.stderr)
         return 1

@@ -8,16 +8,21 @@ from typing import Any
 import numpy as np
 import torch
 
+from batch_inference.forward.row_layout import RowLayout
 from batch_inference.forward.streams import Upload
 from batch_inference.token_rows import TokenRows
 
 
 @dataclass(frozen=True, slots=True)
 class PaddedRows:
-    """The input of a forward pass, on the device: two integer tensors of shape (rows, longest row)."""
+    """The input of a forward pass, on the device: integer tensors of shape (rows, longest row).
+
+    `token_types` is None for a model that has none.
+    """
 
     input_ids: torch.Tensor
     attention_mask: torch.Tensor
+    token_types: torch.Tensor | None = None
 
     @property
     def num_rows(self) -> int:
@@ -30,19 +35,29 @@ class PaddedForward:
 
     is_padded = True
 
-    def __init__(self, model: Any, upload: Upload) -> None:
+    def __init__(self, model: Any, upload: Upload, layout: RowLayout) -> None:
         self._model = model
         self._upload = upload
-        self._pad_token_id = int(model.config.pad_token_id or 0)
+        self._layout = layout
 
     def prepare(self, rows: TokenRows) -> PaddedRows:
         """Pad rows to the longest, and start copying them to the device."""
-        is_token = np.arange(rows.lengths.max()) < rows.lengths[:, None]
-        input_ids = np.full(is_token.shape, self._pad_token_id, np.int64)
+        is_token = self._layout.is_token(rows.lengths)
+        input_ids = np.full(is_token.shape, self._layout.pad_token_id, np.int64)
         input_ids[is_token] = rows.input_ids
-        return PaddedRows(self._upload(input_ids), self._upload(is_token.astype(np.int64)))
+        types = self._layout.token_types(is_token)
+        return PaddedRows(
+            self._upload(input_ids),
+            self._upload(is_token.astype(np.int64)),
+            None if types is None else self._upload(types),
+        )
 
     def logits(self, padded: PaddedRows) -> torch.Tensor:
         """One forward pass; shape (rows, labels)."""
-        logits: torch.Tensor = self._model(input_ids=padded.input_ids, attention_mask=padded.attention_mask).logits
+        logits: torch.Tensor = self.outputs(padded).logits
         return logits
+
+    def outputs(self, padded: PaddedRows) -> Any:
+        """What transformers' model gives for one pass."""
+        types = {} if padded.token_types is None else {"token_type_ids": padded.token_types}
+        return self._model(input_ids=padded.input_ids, attention_mask=padded.attention_mask, **types)

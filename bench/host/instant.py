@@ -53,7 +53,7 @@ class InstantModel:
     precision = "float32"
 
     def __init__(self, checkpoint: str) -> None:
-        self.head = SentimentHead()
+        self.head = SentimentHead("tweets")
         self.tokenizer = TextTokenizer(AutoTokenizer.from_pretrained(checkpoint), self.head.prepare_text)
 
     def prepare(self, rows: Any) -> Any:

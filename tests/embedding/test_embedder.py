@@ -23,6 +23,7 @@ from batch_embedding.settings import EmbedderSettings
 from batch_inference.engine import Engine
 from batch_inference.errors import ModelLoadError
 from batch_inference.forward.padded import PaddedForward
+from batch_inference.forward.row_layout import RowLayout
 from batch_inference.settings import BUNDLED_MODEL
 from batch_inference.token_rows import TokenRows
 
@@ -83,7 +84,7 @@ def test_padding_is_never_counted(settings: EmbedderSettings, pooling: tuple[str
             vectors: NDArray[np.float32] = forward.logits(forward.prepare(rows)).numpy()
         return vectors
 
-    padded = head.padded(model, torch.from_numpy)
+    padded = head.padded(model, torch.from_numpy, RowLayout())
     assert isinstance(padded, PaddedForward)
     alone = np.concatenate([run(padded, rows.part(index, index + 1)) for index in range(len(rows))])
     assert run(padded, rows) == pytest.approx(alone, abs=1e-4)

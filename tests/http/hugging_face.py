@@ -13,7 +13,7 @@ from huggingface_hub import InferenceClient
 from huggingface_hub.errors import BadRequestError, HfHubHTTPError
 
 SCRIPTS = Path(__file__).resolve().parent / "hugging_face_js"
-BEST_TWO = ["POSITIVE", "NEGATIVE"]
+BEST_TWO = ["positive", "negative"]
 
 
 def install_js_client(folder: Path) -> Path:

@@ -57,5 +57,5 @@ def test_several_labels_at_once(tmp_path: Path) -> None:
 
 
 def test_only_the_sentiment_head_masks_handles() -> None:
-    assert SentimentHead().prepare_text("hi @bob") == "hi @user"
-    assert super(SentimentHead, SentimentHead()).prepare_text("hi @bob") == "hi @bob"
+    assert SentimentHead("tweets").prepare_text("hi @bob") == "hi @user"
+    assert super(SentimentHead, SentimentHead("tweets")).prepare_text("hi @bob") == "hi @bob"

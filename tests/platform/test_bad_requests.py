@@ -29,7 +29,6 @@ BROKEN_BATCHES: list[dict[str, Any]] = [
     {"texts": ["a"], "max_length": "512"},
     {"texts": ["a"], "max_length": 128.5},
     {"texts": ["a"], "max_length": True},
-    {"texts": ["a"], "max_length": None},
     {"texts": ["a"], "max_length": 49},
     {"texts": ["a"], "max_length": 1025},
     {"texts": ["a"], "batch_size": 0},

@@ -16,6 +16,7 @@ from batch_inference.forward.attention_cuda import attend_efficient, attend_flas
 from batch_inference.forward.kernels_cuda import Attend, CudaKernels
 from batch_inference.forward.packed import PackedClassifier
 from batch_inference.forward.padded import PaddedForward
+from batch_inference.forward.row_layout import RowLayout
 from batch_inference.loading import load_model
 from batch_inference.planner import PassCost
 from batch_inference.scheduler import Scheduler
@@ -25,6 +26,8 @@ from tools.check_gpu.measuring import Figures, Run
 
 HEADS, HEAD_SIZE, HIDDEN, INNER, LAYERS = 12, 64, 768, 3072, 12
 """RoBERTa-base's."""
+
+ROBERTA_LAYOUT = RowLayout(pad_token_id=1)
 
 Pass = Callable[[], torch.Tensor]
 
@@ -135,7 +138,7 @@ def correctness(run: Run) -> Figures:
     figures: Figures = {}
     passes: dict[str, Any] = {
         **_packed(run, run.dtype),
-        "transformers": PaddedForward(run.model(run.dtype), run.upload),
+        "transformers": PaddedForward(run.model(run.dtype), run.upload, ROBERTA_LAYOUT),
     }
     for name, forward in passes.items():
         got = forward.logits(forward.prepare(TokenRows.of(rows))).float().softmax(-1).cpu()
@@ -156,7 +159,7 @@ def passes(run: Run) -> Figures:
     sizes = [64] if run.is_dry else [32, 128, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536]
     for dtype in [run.dtype] if run.is_dry else [torch.float16, torch.bfloat16, torch.float32]:
         packed = _packed(run, dtype)
-        padded = PaddedForward(run.model(dtype), run.upload)
+        padded = PaddedForward(run.model(dtype), run.upload, ROBERTA_LAYOUT)
         is_main = dtype == run.dtype
         for kind in ("tweets", "512") if is_main else ("tweets",):
             for size in sizes if is_main else [8192]:
