@@ -7,7 +7,6 @@ the log. In production it may.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,6 +22,7 @@ def refusals_end_dev_mode() -> Iterator[None]:
     except ModelLoadError as error:
         if not is_dev_mode():
             raise
-        print(f"\n{error}", file=sys.stderr, flush=True)
+        # Past the log, whose thread would end with the process before it had written.
+        os.write(2, f"\n{error}\n".encode())
         # The SDK's threads would keep the process.
         os._exit(1)

@@ -197,7 +197,8 @@ def probabilities(outputs: NDArray[np.float32], function: Function) -> NDArray[n
     """Of a classifier's outputs; shape (rows, labels) both."""
     if function == "sigmoid":
         # Half of a hyperbolic tangent: the exponential of a large number would overflow.
-        return (0.5 + 0.5 * np.tanh(0.5 * outputs)).astype(np.float32)
+        sigmoids: NDArray[np.float32] = (0.5 + 0.5 * np.tanh(0.5 * outputs)).astype(np.float32)
+        return sigmoids
     powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
     softmax: NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
     return softmax

@@ -5,9 +5,8 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 from batch_classification.settings import ClassifierSettings
 from batch_embedding.settings import MINILM_MODEL, EmbedderSettings
@@ -27,7 +26,7 @@ class LocalChute:
     path: str
     body: str
     hint: str = "Try:"
-    bundled_settings: Mapping[str, str] = MappingProxyType({})
+    bundled_settings: Mapping[str, str] = field(default_factory=dict)
     """What else is set with that model, by field."""
 
 

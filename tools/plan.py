@@ -30,12 +30,14 @@ class Plan:
         chute: the SDK's object.
         sent: the body of the deployment.
         prefix: of the names of its settings' environment variables.
+        model: the hub id or folder that it is to load.
     """
 
     reference: str
     chute: Any
     sent: dict[str, Any]
     prefix: str
+    model: str
 
     @property
     def image_name(self) -> str:
@@ -56,6 +58,11 @@ class Plan:
         image, broken = self.chute.image, []
         if self.chute._username == PLACEHOLDER_USERNAME:
             broken.append(f"{self.prefix}USERNAME is not set: the image and the chute must be your own.")
+        if Path(self.model).is_dir() or self.model.startswith(("/", ".", "~")):
+            broken.append(
+                f"{self.prefix}MODEL={self.model!r} is a folder of this machine, and the image does not hold it: "
+                "upload it to the hub and set its hub id, as docs/your-model.md says."
+            )
         if redirect := SHELL_REDIRECT.search(str(image)):
             broken.append(f"The shell would take this for a redirect: {redirect[0]}")
         if refusal := image_refusal(image.name, image.tag):
@@ -77,7 +84,8 @@ def planned(file: str) -> Plan:
     sys.path[:0] = [""] if "" not in sys.path else []
     module = importlib.import_module(file)
     reference = f"{file}:chute"
-    return Plan(reference, module.chute, chute_args(module.chute, reference), module.settings.env_prefix())
+    sent = chute_args(module.chute, reference)
+    return Plan(reference, module.chute, sent, module.settings.env_prefix(), module.settings.model)
 
 
 def chute_args(chute: Any, reference: str) -> dict[str, Any]:

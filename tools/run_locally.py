@@ -101,6 +101,8 @@ def main() -> int:
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONWARNINGS": "ignore",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        # The SDK's own steps are of no use here.
+        "LOGURU_LEVEL": "WARNING",
         # Of a model that is refused it would say in thirty lines what ours says in one.
         "TRANSFORMERS_VERBOSITY": "error",
         **os.environ,

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import psutil
@@ -38,8 +39,8 @@ def somebody_else(port: int) -> Iterator[int]:
         server.shutdown()
 
 
-def start(port: int) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tools.run_locally", "--port", str(port)]
+def start(port: int, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tools.run_locally", "--port", str(port), *arguments]
     return subprocess.Popen(
         command, cwd=ROOT, env=os.environ | {"PYTHONUNBUFFERED": "1"}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -86,3 +87,13 @@ def test_another_process_that_takes_the_port_meanwhile_is_not_called_ready() -> 
     assert "Ready" not in output
     assert f"Port {port} was taken by another process meanwhile; stop it and try again." in errors
     assert "Traceback" not in errors
+
+
+def test_a_model_that_is_refused_ends_it_with_a_sentence(tmp_path: Path) -> None:
+    process = start(free_port(), "--model", str(tmp_path))
+    output, errors = process.communicate(timeout=240)
+    assert process.returncode == 1
+    assert "Ready" not in output
+    lines = errors.splitlines()
+    assert lines[-1].startswith(f"BATCH_PROCESSOR_MODEL='{tmp_path}' is empty. Put the checkpoint there:")
+    assert len(lines) + len(output.splitlines()) <= 11

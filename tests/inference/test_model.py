@@ -86,7 +86,7 @@ def test_labels_are_the_models_own_in_upper_case(bundled: EncoderModel) -> None:
 
 
 def test_a_missing_model_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ModelLoadError, match=r"BATCH_PROCESSOR_MODEL=.*nowhere.* cannot be loaded") as caught:
+    with pytest.raises(ModelLoadError, match=r"BATCH_PROCESSOR_MODEL=.*nowhere.* is not there: no such") as caught:
         load_classifier(model=str(tmp_path / "nowhere"), device="cpu")
     assert "\n" not in str(caught.value)
 

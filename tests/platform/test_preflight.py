@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -102,3 +103,12 @@ def test_the_published_prices_win_over_the_last_known_ones() -> None:
     for answer in [[], {}, {"gpu_price_estimates": {"pro_6000": {}}}, "<html>"]:
         with pytest.raises(ValueError, match="not a list of prices"):
             published_prices(answer)
+
+
+def test_a_model_in_a_folder_of_this_machine_is_refused(
+    preflight: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    code, printed = preflight(BATCH_PROCESSOR_MODEL=str(tmp_path))
+    assert code == 1
+    assert f"BATCH_PROCESSOR_MODEL='{tmp_path}' is a folder of this machine" in printed
+    assert "upload it to the hub and set its hub id" in printed
