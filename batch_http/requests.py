@@ -45,14 +45,7 @@ def too_many_characters(length: int) -> PydanticCustomError:
 Text = Annotated[
     StrictStr,
     AfterValidator(clean_text),
-    Field(
-        description=f"1 to {MAX_TEXT_CHARACTERS:,} characters, white space around it not counted, none of them NUL",
-        json_schema_extra={
-            "pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$",
-            "minLength": 1,
-            "maxLength": MAX_TEXT_CHARACTERS,
-        },
-    ),
+    Field(description=f"1 to {MAX_TEXT_CHARACTERS:,} characters, white space around it not counted"),
 ]
 Texts = Annotated[list[Text], Field(strict=True, min_length=1, max_length=MAX_TEXTS)]
 
