@@ -73,7 +73,7 @@ def test_marked_texts(request: pytest.FixtureRequest, cache: bool, http2: bool, 
 
     assert asyncio.run(scenario()) == []
     with httpx.Client(base_url=server.url, timeout=60) as client:
-        assert wait_until_idle(client)["errors"].keys() <= {"client_gone", "invalid_request"}
+        assert "internal_error" not in wait_until_idle(client)["errors"]
 
 
 def test_a_bad_body_and_a_good_one_on_one_connection(server: Server) -> None:
