@@ -10,7 +10,9 @@ SHARED = {"server", "client", "instance", "narrow_instance", "faulty", "impatien
 """Session fixtures that cost seconds of a processor: with two workers, only one of them makes each."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # Before xdist looks for the groups.
     for item in items:
         if item.get_closest_marker("slow") and not config.option.markexpr:
             item.add_marker(pytest.mark.skip(reason=LEFT_OUT))
