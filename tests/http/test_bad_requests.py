@@ -25,7 +25,7 @@ GOOD: dict[str, Any] = {"texts": ["fine"]}
         (b'{"texts": ["fine"]', "the body is not JSON"),
         (b'{"texts": ["\xff"]}', "not valid UTF-8"),
         (b"[" * 100_000, "nested too deeply"),
-        (b'{"max_length": ' + b"9" * 5000 + b"}", "too many digits"),
+        (b'{"max_length": ' + b"9" * 5000 + b"}", "a number of 400 digits or more"),
         (b"{}", "the body is missing or empty; send a JSON object such as"),
         (b"[]", "the body is missing or empty"),
         (b"null", "the body is missing or empty"),
