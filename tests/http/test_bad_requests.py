@@ -83,7 +83,7 @@ def test_a_body_that_is_no_request(client: httpx.Client, endpoint: str, body: by
         ({"max_length": float("nan")}, ["max_length"], "max_length must be an integer, but is a number"),
         ({"max_length": 49}, ["max_length"], "max_length must be 50 or more"),
         ({"max_length": 1025}, ["max_length"], "max_length must be 1024 or less"),
-        ({"max_length": 10**400}, ["max_length"], "max_length must be 1024 or less"),
+        ({"max_length": 10**300}, ["max_length"], "max_length must be 1024 or less"),
         ({"max_length": -(10**30)}, ["max_length"], "max_length must be 50 or more"),
         ({"batch_size": 0}, ["batch_size"], "batch_size must be 1 or more"),
         ({"batch_size": 33}, ["batch_size"], "batch_size must be 32 or less"),

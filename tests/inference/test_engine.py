@@ -142,11 +142,11 @@ def test_a_refusal_says_how_long_the_tokens_in_its_way_will_take() -> None:
     engine = start_engine(model="bundled", device="cpu", answer_cache_mib=0, max_queued_tokens=60)
     # What a slow device would have told: a second for every ten tokens.
     engine.stats.count_pass(PassRecord(num_rows=1000, num_tokens=100_000, num_padding_tokens=0, duration_s=10_000.0))
-    # 40 tokens each, and large requests have room for 52 of the 60: 28 are in the way of the second.
+    # Large requests have room for 52 tokens. The first has 40, the second is estimated at 24: 12 are in its way.
     with engine.admitted(["word " * 38], 512), pytest.raises(QueueFullError) as caught:
         engine.run(["word " * 38], 512)
-    assert caught.value.retry_after_s == 3
-    assert "try again in 3 s" in str(caught.value)
+    assert caught.value.retry_after_s == 2
+    assert "try again in 2 s" in str(caught.value)
     engine.close()
 
 

@@ -50,7 +50,7 @@ def test_measuring_stops_where_memory_ends(engine: Engine, monkeypatch: pytest.M
             raise DeviceOutOfMemoryError("too large")
         return forward(rows)
 
-    monkeypatch.setattr(engine.model, "probabilities", small_memory)
+    monkeypatch.setattr(engine.model, "answers", small_memory)
     assert [point.max_batch_tokens for point in measure_budgets(engine.model, [32, 64, 128, 256], repeats=1)] == [
         32,
         64,
