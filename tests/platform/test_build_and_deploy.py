@@ -179,7 +179,7 @@ def test_a_file_forgotten_in_the_image_is_caught(deployment: Deployment, tmp_pat
     ):
         pass
     name = forgotten.partition("/")[0].removesuffix(".py")
-    reason = "cannot be loaded" if name == "models" else f"No module named '{name}"
+    reason = "is not there: no such folder" if name == "models" else f"No module named '{name}"
     assert reason in str(failure.value)
 
 

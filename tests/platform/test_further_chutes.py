@@ -34,8 +34,11 @@ class FurtherChute:
     def settings(self) -> dict[str, str]:
         local = CHUTES[self.name]
         prefix = local.settings.env_prefix()
-        # Answers that are kept would keep nobody busy; the generator keeps none, and ignores the setting.
-        return {f"{prefix}MODEL": local.bundled_model(), f"{prefix}DEVICE": "cpu", f"{prefix}ANSWER_CACHE_MIB": "0"}
+        settings = {"MODEL": local.bundled_model(), "DEVICE": "cpu"}
+        if "answer_cache_mib" in local.settings.model_fields:
+            # Answers that are kept would keep nobody busy.
+            settings["ANSWER_CACHE_MIB"] = "0"
+        return {f"{prefix}{name}": value for name, value in settings.items()}
 
 
 FURTHER = [
