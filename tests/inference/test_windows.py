@@ -89,7 +89,7 @@ def test_cost_grows_with_the_length(engine: Engine) -> None:
 
 def test_windows_count_when_a_request_is_admitted() -> None:
     engine = start_engine(model="bundled", device="cpu", answer_cache_mib=0, max_queued_tokens=150)
-    with engine.run_chunks([["word " * 38]], 512):
+    with engine.admitted(["word " * 38], 512):
         # 64 tokens fit beside the 40 that are there; the windows of the same text do not.
         engine.run([NEWS * 100], 64)
         with pytest.raises(QueueFullError):
