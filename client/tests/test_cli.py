@@ -48,7 +48,7 @@ def test_the_key_is_never_shown(run: Run, tmp_path: Path, monkeypatch: pytest.Mo
         assert run("score", tmp_path / "in.txt", "--url", url, "--out", tmp_path / "out.csv").exit_code == 0
 
 
-@pytest.mark.parametrize("out", ["out", "out.xlsx", "out.txt", "out.parquet.gz", "nowhere/out.csv"])
+@pytest.mark.parametrize("out", ["out", "out.xlsm", "out.txt", "out.parquet.gz", "nowhere/out.csv"])
 def test_a_result_that_cannot_be_written_is_refused_first(service: Service, run: Run, tmp_path: Path, out: str) -> None:
     (tmp_path / "in.txt").write_text("good\n")
     result = run("score", tmp_path / "in.txt", "--url", service[0], "--out", tmp_path / out)

@@ -15,6 +15,7 @@ from batch_client.errors import OutputError
 from batch_client.formats.delimited import CellStyle, DelimitedReader, DelimitedWriter, UnquotableError
 from batch_client.formats.json_lines import JsonLinesWriter
 from batch_client.formats.packings import Packing
+from batch_client.formats.sheet_writer import SheetWriter
 from batch_client.formats.source import ArrowReader, Reader, Row
 from batch_client.outcomes import Outcome
 
@@ -34,7 +35,7 @@ def encode(
     packing: Packing | None,
     style: CellStyle,
 ) -> int:
-    """Write every row with its outcome to `path` as `format` ("csv", "tsv", "jsonl" or "parquet"), durably.
+    """Write every row with its outcome to `path` as `format` (one of `OUTPUT_FORMATS`), durably.
 
     The same input and outcomes give the same bytes. Returns the number of rows.
 
@@ -112,9 +113,19 @@ def _text_writer(
     if format == "jsonl":
         return JsonLinesWriter(file)
     names = [*reader.columns, *columns.types]
+    if format == "xlsx":
+        return SheetWriter(file, names, style.has_header, _date_columns(reader))
     if format == "tsv" and style.has_header and all(len(name) > 1 and name[0] == name[-1] == '"' for name in names):
         has_quotes = True  # else they would be taken for quotes
     return DelimitedWriter(file, names, style.delimiter or ("\t" if format == "tsv" else ","), style, has_quotes)
+
+
+def _date_columns(reader: Reader) -> list[str]:
+    """The columns that a file says to hold dates, or times without a time zone."""
+    if not isinstance(reader, ArrowReader):
+        return []
+    kinds = ((field.name, str(field.type)) for field in reader.schema)
+    return [name for name, kind in kinds if kind.startswith(("date", "timestamp")) and "tz=" not in kind]
 
 
 @contextmanager

@@ -17,17 +17,35 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Self
 from xml.etree.ElementTree import Element
 
 from batch_client.formats.values import iso_duration
 
 _ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")
 _MILLISECONDS_PER_DAY = 86_400_000
+_DAYS_TO_1904 = 1462
+"""Between the first days of the two calendars that workbooks have."""
 
 
 class CellError(str):
     """What a cell shows whose formula failed, such as `#N/A`: kept in a result, but never a text to classify."""
+
+
+class SerialText(str):
+    """A time in ISO 8601 that a workbook holds as a number of days, `serial`, since the end of 1899.
+
+    `kind` is "day", "moment" (a day and a time), "time" or "duration".
+    """
+
+    serial: int | float
+    kind: str
+
+    def __new__(cls, text: str, serial: int | float, kind: str) -> Self:
+        """The text with its number."""
+        made = super().__new__(cls, text)
+        made.serial, made.kind = serial, kind
+        return made
 
 
 class TooLargeError(Exception):
@@ -110,11 +128,19 @@ def _number(digits: str, style: int, context: CellContext) -> int | float | str:
     number = int(digits) if digits.lstrip("+-").isdigit() else float(digits)
     try:
         if style in context.duration_styles:
-            return iso_duration(round(number * _MILLISECONDS_PER_DAY), "ms")
+            return SerialText(iso_duration(round(number * _MILLISECONDS_PER_DAY), "ms"), number, "duration")
         if style in context.date_styles:
-            from openpyxl.utils.datetime import from_excel
-
-            return str(from_excel(number, context.epoch).isoformat())
+            return _moment(number, context.epoch)
     except (OverflowError, ValueError):  # no calendar has that day: the number is all there is
         return number
     return number
+
+
+def _moment(number: int | float, epoch: datetime) -> SerialText:
+    from openpyxl.utils.datetime import CALENDAR_MAC_1904, from_excel
+
+    text = str(from_excel(number, epoch).isoformat())
+    if "T" not in text:
+        return SerialText(text, number, "time")
+    serial = number + (_DAYS_TO_1904 if epoch == CALENDAR_MAC_1904 else 0)
+    return SerialText(text, serial, "day" if serial == int(serial) else "moment")

@@ -28,7 +28,7 @@ FORMATS_BY_SUFFIX = {
     ".xlsm": "xlsx",
 }
 INPUT_FORMATS = ("csv", "tsv", "jsonl", "json", "parquet", "xlsx", "text")
-OUTPUT_FORMATS = ("csv", "tsv", "jsonl", "parquet")
+OUTPUT_FORMATS = ("csv", "tsv", "jsonl", "parquet", "xlsx")
 _FAMILIES = {"json": "JSON", "jsonl": "JSON"}
 _CONTROLS = frozenset(map(chr, range(32))) - set("\t\n\r\f\v\x1b")
 _MAX_SHARE_OF_CONTROLS = 0.1
@@ -67,10 +67,13 @@ def detect_output(path: Path) -> str:
         raise OutputError(f"{path.name}: JSON is written as lines; call it .jsonl")
     if found not in OUTPUT_FORMATS:
         raise OutputError(
-            f"{path.name} should end in .csv, .tsv, .jsonl or .parquet (.gz, .bz2, .xz, .zst pack the file)"
+            f"{path.name} should end in .csv, .tsv, .jsonl, .parquet or .xlsx (.gz, .bz2, .xz, .zst pack the file)"
         )
-    if packing_by_name(path) and found == "parquet":
-        raise OutputError(f"{path.name}: Parquet is packed already; leave {path.suffix} away")
+    if packing_by_name(path) and found in ("parquet", "xlsx"):
+        kind = "Parquet" if found == "parquet" else "a spreadsheet"
+        raise OutputError(f"{path.name}: {kind} is packed already; leave {path.suffix} away")
+    if path.suffix.lower() == ".xlsm":
+        raise OutputError(f"{path.name}: a spreadsheet is written without macros; call it .xlsx")
     return found
 
 

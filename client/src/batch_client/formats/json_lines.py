@@ -96,6 +96,8 @@ def _check_is_row(value: Any, name: str, text_column: str | None) -> None:
     """Raise InputError if the only value of a file is no row but a whole table, of a shape that tools write."""
     if not isinstance(value, dict) or (text_column is not None and isinstance(value.get(text_column), str)):
         return
+    if text_column is not None and any(text_column.startswith(f"{field}.") for field in value):
+        return  # a text inside the object is asked for
     cells = list(value.values())
     for field, cell in value.items():
         least = 2 if text_column is None or text_column in value else 1
