@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
 from batch_client.cli import app
+from scoring import write_rows
 from stand_in import Behaviour, Service, serving
 
 
@@ -23,3 +25,9 @@ def service() -> Iterator[Service]:
 def run() -> Callable[..., Result]:
     """Run `batch-client` with these arguments: exit code, stdout and stderr."""
     return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A file of 3,000 rows, in a folder of its own."""
+    return write_rows(tmp_path / "in.csv")

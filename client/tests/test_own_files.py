@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from click.testing import Result
 
 from batch_client.durable import write_atomically
+from scoring import command, start, write_rows
 from stand_in import Behaviour, Service, serving
 
 Run = Callable[..., Result]
@@ -20,23 +20,7 @@ NUM_ROWS = 1000
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    path = tmp_path / "in.csv"
-    path.write_text("id,review\n" + "".join(f"{number},text {number}\n" for number in range(NUM_ROWS)))
-    return path
-
-
-def command(source: Path, url: str, *further: str) -> list[str]:
-    return [
-        "score",
-        str(source),
-        "--text-column",
-        "review",
-        "--url",
-        url,
-        "--out",
-        str(source.parent / "o.csv"),
-        *further,
-    ]
+    return write_rows(tmp_path / "in.csv", NUM_ROWS)
 
 
 class TestReports:
@@ -122,7 +106,7 @@ class TestTheFolderOfARun:
         folder = source.parent / "o.csv.partial"
         modes: list[int] = []
         service[1].behaviour.delay_s = 0.3
-        process = subprocess.Popen([sys.executable, "-m", "batch_client.cli", *command(source, service[0])])
+        process = start(command(source, service[0]))
         while process.poll() is None:
             if folder.exists():
                 modes.append(folder.stat().st_mode & 0o777)
@@ -135,9 +119,7 @@ class TestTheFolderOfARun:
 def test_a_run_that_was_stopped_for_longer_than_its_patience_goes_on(source: Path) -> None:
     with serving(Behaviour(delay_s=0.5)) as (url, stand_in):
         arguments = command(source, url, "--patience", "3", "--timeout", "2", "--max-concurrency", "1")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "batch_client.cli", *arguments], stderr=subprocess.PIPE, text=True
-        )
+        process = start(arguments, stderr=subprocess.PIPE)
         while not stand_in.requests["answered"]:
             time.sleep(0.01)
         # The request that is in flight fails, which the run learns when it goes on.

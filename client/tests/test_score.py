@@ -1,9 +1,7 @@
 """Nothing lost, nothing twice: runs that are killed, refused, repeated."""
 
 import random
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,46 +9,19 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from scoring import NUM_ROWS, SCORE, command, kill_midway, start
 from stand_in import Behaviour, Service, serving
 
 Run = Callable[..., Result]
-NUM_ROWS = 3000
 
 
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    path = tmp_path / "in.csv"
-    path.write_text("id,review\n" + "".join(f"{number},text number {number}\n" for number in range(NUM_ROWS)))
-    return path
-
-
-def command(source: Path, url: str, out: Path, *further: str) -> list[str]:
-    return ["score", str(source), "--text-column", "review", "--url", url, "--out", str(out), *further]
-
-
-def start(arguments: list[str], **options: object) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "batch_client.cli", *arguments], stderr=subprocess.DEVNULL, **options
-    )  # type: ignore[call-overload,no-any-return]
-
-
-def kill_midway(arguments: list[str], out: Path, num_bytes: int) -> None:
-    """Kill a run once its journal holds so many bytes."""
-    process = start(arguments)
-    journal = out.with_name(out.name + ".partial") / "journal.jsonl"
-    while process.poll() is None and not (journal.exists() and journal.stat().st_size >= num_bytes):
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-
-
-@pytest.mark.parametrize("name", ["out.csv.gz", "out.parquet"])
+@pytest.mark.parametrize("name", ["out.csv.gz", "out.parquet", "out.xlsx"])
 def test_a_killed_run_resumes_to_the_same_bytes(run: Run, tmp_path: Path, source: Path, name: str) -> None:
     with serving(Behaviour(delay_s=0.15)) as (url, stand_in):
         killed = tmp_path / name
-        arguments = command(source, url, killed, "--max-concurrency", "1")
-        for num_bytes in (300, 600):
-            kill_midway(arguments, killed, num_bytes)
+        arguments = command(source, url, "--max-concurrency", "1", out=killed)
+        for num_checkpoints in (2, 4):
+            kill_midway(arguments, killed, num_checkpoints)
         assert not killed.exists()
         stand_in.behaviour.delay_s = 0.0
         resumed = run(*arguments)
@@ -58,7 +29,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(run: Run, tmp_path: Path, source
         assert "by an earlier run" in resumed.stderr
         assert stand_in.seen.total() < 2 * NUM_ROWS
         whole = tmp_path / f"whole-{name}"
-        run(*command(source, url, whole))
+        run(*command(source, url, out=whole))
         assert killed.read_bytes() == whole.read_bytes()
         assert not (tmp_path / f"{name}.partial").exists()
 
@@ -66,8 +37,8 @@ def test_a_killed_run_resumes_to_the_same_bytes(run: Run, tmp_path: Path, source
 def test_what_lies_beyond_the_last_checkpoint_is_cut_off(run: Run, tmp_path: Path, source: Path) -> None:
     with serving(Behaviour(delay_s=0.15)) as (url, stand_in):
         out = tmp_path / "out.csv"
-        arguments = command(source, url, out, "--max-concurrency", "1")
-        kill_midway(arguments, out, 300)
+        arguments = command(source, url, "--max-concurrency", "1", out=out)
+        kill_midway(arguments, out)
         for name in ("outcomes.jsonl", "journal.jsonl"):
             with (tmp_path / "out.csv.partial" / name).open("ab") as file:
                 file.write(random.Random(3).randbytes(100).replace(b"\n", b" "))
@@ -79,20 +50,20 @@ def test_what_lies_beyond_the_last_checkpoint_is_cut_off(run: Run, tmp_path: Pat
 def test_an_unfinished_run_is_not_resumed_with_other_options(run: Run, tmp_path: Path, source: Path) -> None:
     with serving(Behaviour(delay_s=0.15)) as (url, stand_in):
         out = tmp_path / "out.csv"
-        kill_midway(command(source, url, out, "--max-concurrency", "1"), out, 300)
+        kill_midway(command(source, url, "--max-concurrency", "1", out=out), out)
         stand_in.behaviour.delay_s = 0.0
-        changed = run(*command(source, url, out, "--max-length", "128"))
+        changed = run(*command(source, url, "--max-length", "128", out=out))
         assert changed.exit_code == 1
         assert "another --max-length" in changed.stderr
         source.write_text(source.read_text() + "3000,one more\n")
-        assert "another input" in run(*command(source, url, out)).stderr
-        assert run(*command(source, url, out, "--start-over")).exit_code == 0
+        assert "another input" in run(*command(source, url, out=out)).stderr
+        assert run(*command(source, url, "--start-over", out=out)).exit_code == 0
         assert len(out.read_text().splitlines()) == NUM_ROWS + 2
 
 
 def test_two_runs_do_not_write_the_same_result(run: Run, tmp_path: Path, source: Path) -> None:
     with serving(Behaviour(delay_s=0.15)) as (url, _):
-        arguments = command(source, url, tmp_path / "out.csv")
+        arguments = command(source, url, out=tmp_path / "out.csv")
         process = start(arguments)
         try:
             while not (tmp_path / "out.csv.partial" / "journal.jsonl").exists():
@@ -105,7 +76,7 @@ def test_two_runs_do_not_write_the_same_result(run: Run, tmp_path: Path, source:
 
 def test_a_service_that_restarts_loses_no_row(tmp_path: Path, source: Path) -> None:
     with serving(Behaviour(delay_s=0.05)) as (url, _):
-        process = start(command(source, url, tmp_path / "out.csv"))
+        process = start(command(source, url, out=tmp_path / "out.csv"))
         while not (tmp_path / "out.csv.partial" / "journal.jsonl").exists():
             time.sleep(0.01)
     time.sleep(0.5)  # down for a while
@@ -117,7 +88,7 @@ def test_a_service_that_restarts_loses_no_row(tmp_path: Path, source: Path) -> N
 
 def test_an_input_that_changes_meanwhile_is_told(tmp_path: Path, source: Path) -> None:
     with serving(Behaviour(delay_s=0.1)) as (url, _):
-        process = start(command(source, url, tmp_path / "out.csv"))
+        process = start(command(source, url, out=tmp_path / "out.csv"))
         while not (tmp_path / "out.csv.partial" / "journal.jsonl").exists():
             time.sleep(0.01)
         with source.open("a") as file:
@@ -129,11 +100,11 @@ def test_an_input_that_changes_meanwhile_is_told(tmp_path: Path, source: Path) -
 def test_an_existing_result_is_kept_unless_asked(service: Service, run: Run, tmp_path: Path, source: Path) -> None:
     out = tmp_path / "out.csv"
     out.write_text("precious")
-    refused = run(*command(source, service[0], out))
+    refused = run(*command(source, service[0], out=out))
     assert refused.exit_code == 1
     assert "--overwrite" in refused.stderr
     assert out.read_text() == "precious"
-    assert run(*command(source, service[0], out, "--overwrite")).exit_code == 0
+    assert run(*command(source, service[0], "--overwrite", out=out)).exit_code == 0
     assert out.read_text().startswith("id,review,sentiment,confidence,token_count,truncated,error\n")
 
 
@@ -146,8 +117,8 @@ def test_standard_input_is_read(service: Service, tmp_path: Path, source: Path) 
 
 def test_a_full_disk_is_told_and_the_run_resumes(run: Run, tmp_path: Path, source: Path) -> None:
     with serving(Behaviour(delay_s=0.0)) as (url, _):
-        arguments = command(source, url, tmp_path / "out.csv")
-        limited = ["bash", "-c", 'ulimit -f 60; trap "" XFSZ; exec "$@"', "-", sys.executable, "-m", "batch_client.cli"]
+        arguments = command(source, url, out=tmp_path / "out.csv")
+        limited = ["bash", "-c", 'ulimit -f 60; trap "" XFSZ; exec "$@"', "-", *SCORE]
         full = subprocess.run([*limited, *arguments], capture_output=True, text=True, timeout=60)
         assert full.returncode == 1
         assert "run the same command again to resume" in full.stderr

@@ -4,9 +4,6 @@ import asyncio
 import csv
 import json
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,34 +14,11 @@ from batch_client import AsyncClient, Client
 from batch_client.journal import num_rows_done
 from batch_client.service_identity import ServiceIdentity
 from other_servers import serving_as
+from scoring import NUM_ROWS, command, start_and_wait
 from stand_in import FAST, Behaviour, Service, serving
 
 Run = Callable[..., Result]
-NUM_ROWS = 3000
 FIRST, SECOND = "model stand-in, precision float32", "model another, precision float32"
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    path = tmp_path / "in.csv"
-    path.write_text("id,review\n" + "".join(f"{number},text number {number}\n" for number in range(NUM_ROWS)))
-    return path
-
-
-def command(source: Path, url: str, *further: str) -> list[str]:
-    out = source.with_name("o.csv")
-    return ["score", str(source), "--text-column", "review", "--url", url, "--out", str(out), *further]
-
-
-def start(arguments: list[str], source: Path, num_checkpoints: int = 2) -> subprocess.Popen[str]:
-    """A run in a process of its own, once it has made so many checkpoints with rows."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "batch_client.cli", *arguments], stderr=subprocess.PIPE, text=True
-    )
-    journal = source.with_name("o.csv.partial") / "journal.jsonl"
-    while process.poll() is None and not (journal.exists() and journal.read_bytes().count(b"\n") > num_checkpoints):
-        time.sleep(0.01)
-    return process
 
 
 def texts_of(source: Path, num_rows: int) -> list[str]:
@@ -56,7 +30,7 @@ def texts_of(source: Path, num_rows: int) -> list[str]:
 def test_a_run_that_was_killed_is_not_resumed_by_another_model(run: Run, source: Path, change: dict[str, str]) -> None:
     with serving(Behaviour(delay_s=0.15)) as (url, stand_in):
         arguments = command(source, url, "--max-concurrency", "1")
-        process = start(arguments, source)
+        process = start_and_wait(arguments, source.with_name("o.csv"))
         process.send_signal(signal.SIGKILL)
         process.communicate()
         num_done = num_rows_done(source.with_name("o.csv.partial"))
@@ -82,7 +56,7 @@ def test_a_run_that_was_killed_is_not_resumed_by_another_model(run: Run, source:
 def test_a_redeploy_in_mid_run_leaves_answers_of_one_model_only(run: Run, source: Path) -> None:
     with serving(Behaviour(delay_s=0.15)) as (url, stand_in):
         arguments = command(source, url, "--max-concurrency", "1")
-        process = start(arguments, source)
+        process = start_and_wait(arguments, source.with_name("o.csv"))
         stand_in.behaviour.model = "another"
         _, stderr = process.communicate(timeout=60)
         assert process.returncode == 1
@@ -100,7 +74,7 @@ def test_a_redeploy_in_mid_run_leaves_answers_of_one_model_only(run: Run, source
 def test_starting_over_asks_the_new_model_about_all_rows(run: Run, source: Path) -> None:
     with serving(Behaviour(delay_s=0.15)) as (url, stand_in):
         arguments = command(source, url, "--max-concurrency", "1")
-        process = start(arguments, source)
+        process = start_and_wait(arguments, source.with_name("o.csv"))
         process.send_signal(signal.SIGKILL)
         process.communicate()
         stand_in.behaviour.model, stand_in.behaviour.delay_s = "another", 0.0

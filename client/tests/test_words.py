@@ -20,6 +20,7 @@ from batch_client.options import Options
 from batch_client.screen import console_on
 from batch_client.service_stats import ServiceStats
 from batch_client.survey import Survey
+from batch_client.text_path import TextPath
 from batch_client.watch import table_of
 from stand_in import FAST, Service, prediction
 
@@ -109,7 +110,7 @@ class TestSecrets:
         result = run("score", tmp_path / "in.txt", "--url", secret, "--out", tmp_path / "o.csv", *report)
         assert result.exit_code == 0, result.stderr
         job = Job("in.txt", "o.csv", Options(secret), ReadOptions())
-        assert "s3cr3t" not in str(job.identity(Survey(1, {}, "text", "")))
+        assert "s3cr3t" not in str(job.identity(Survey(1, {}, TextPath("text"), "")))
         assert not [path for path in tmp_path.iterdir() if b"s3cr3t" in path.read_bytes()]
 
     @pytest.mark.parametrize(

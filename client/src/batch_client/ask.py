@@ -51,7 +51,7 @@ async def _ask(
         if survey.num_sendable:
             await client.check(PATIENCE_AT_THE_START_S)
             await served.confirm(client)
-        values = islice(reader.values(survey.text_column), journal.num_rows, None)
+        values = islice(survey.path.values(reader), journal.num_rows, None)
         with progress_on(screen, survey.num_rows, journal.num_rows) as show:
             async with aclosing(client.classify_batches(values)) as batches:
                 async for outcomes in batches:

@@ -41,7 +41,7 @@ def check_destinations(job: Job) -> None:
         raise OutputError(f"{job.out} is the input; choose another --out")
     if job.path.is_dir():
         raise OutputError(f"{job.out} is a folder; name a file in it")
-    _check_folder_of(job.path, "--out")
+    _check_folder_of(job.path, "--out", job.makes_folders)
     if job.path.exists() and not job.path.is_file():
         raise OutputError(f"{job.out} is no file; for a pipe, write to standard output with --out -")
     check_note(job.path)
@@ -61,11 +61,14 @@ def _check_report(job: Job, report: Path) -> None:
         raise OutputError(f"{report} exists; pass --overwrite to replace it, or choose another --report")
 
 
-def _check_folder_of(path: Path, option: str) -> None:
-    if not path.parent.is_dir():
-        raise OutputError(f"{path.parent} is not a folder; create it or choose another {option}")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise OutputError(f"{path.parent} cannot be written to; choose another {option}")
+def _check_folder_of(path: Path, option: str, is_created: bool = False) -> None:
+    folder = path.parent
+    while is_created and not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        raise OutputError(f"{folder} is not a folder; create it or choose another {option}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"{folder} cannot be written to; choose another {option}")
     if len(os.fsencode(path.name)) > 200:  # beside it stand names that are longer
         raise OutputError(f"the name of {path} is too long; choose a shorter {option}")
 

@@ -48,7 +48,6 @@ from batch_client.client import Client
 from batch_client.columns import PredictionColumns
 from batch_client.compare import Comparison, compare
 from batch_client.config import read_config
-from batch_client.describe import describe_plan, describe_summary
 from batch_client.errors import BatchClientError, InputError
 from batch_client.formats.delimited import CellStyle
 from batch_client.formats.delimiters import delimiter_from
@@ -61,8 +60,8 @@ from batch_client.locations import standard_input, standard_output
 from batch_client.options import Options
 from batch_client.outcomes import Failure, Prediction
 from batch_client.protocols.native import Native
-from batch_client.score import plan, score
-from batch_client.screen import Screen, console_on, printable
+from batch_client.run_score import run_score
+from batch_client.screen import Screen, console_on
 from batch_client.selected import Selection
 from batch_client.watch import watch
 
@@ -92,8 +91,10 @@ def options_of_all_commands(
 
 @app.command("score")
 def score_command(
-    source: Annotated[str, typer.Argument(metavar="INPUT", help="A file, an address (s3://...), or - for stdin.")],
-    out: Annotated[str, typer.Option(help="Result: .csv, .tsv, .jsonl or .parquet (.gz packs), an address, or -.")],
+    sources: Annotated[
+        list[str], typer.Argument(metavar="INPUT...", help="Files, folders, an address, or - for stdin.")
+    ],
+    out: Annotated[str, typer.Option(help="Result: .csv, .tsv, .jsonl, .parquet or .xlsx; a folder; an address; -.")],
     url: UrlOption,
     text_column: TextColumnOption = None,
     api_key: ApiKeyOption = None,
@@ -126,7 +127,7 @@ def score_command(
     patience: PatienceOption = 600.0,
     cold_start: ColdStartOption = Options.cold_start_s,
 ) -> None:
-    """Score every row of a file.
+    """Score every row of a file, or of several files and folders into a folder.
 
     batch-client score reviews.csv --text-column review --url http://127.0.0.1:8000 --out scored.csv
 
@@ -141,26 +142,14 @@ def score_command(
         )  # fmt: skip
         read = _read_options(format, encoding, header, quotes, delimiter, sheet)
         job = Job(
-            source=source, out=out, options=options, read=read, text_column=text_column, prefix=prefix,
+            source=sources[0], out=out, options=options, read=read, text_column=text_column, prefix=prefix,
             overwrite=overwrite, start_over=start_over, report=report, report_by=report_by,
             retry_errors=retry_errors, accept_model_change=accept_model_change, out_format=out_format,
             selection=Selection(limit, sample), style=CellStyle(_delimiter(out_delimiter, "--out-delimiter"), out_bom),
         )  # fmt: skip
-        has_failed = _score(job, dry_run)
+        has_failed = run_score(job, sources, dry_run)
     if has_failed and not tolerate_errors:
         raise typer.Exit(SOME_ROWS_FAILED)
-
-
-def _score(job: Job, dry_run: bool) -> bool:
-    """Score, or say what would be done; returns whether rows have an error."""
-    if dry_run:
-        for line in describe_plan(job, plan(job)):
-            print(printable(line))
-        return False
-    screen = Screen()
-    summary = score(job, screen)
-    screen.say(*describe_summary(job, summary))
-    return summary.num_failed > 0
 
 
 def _read_options(

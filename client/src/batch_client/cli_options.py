@@ -43,7 +43,9 @@ AcceptModelChangeOption = Annotated[
 RetryErrorsOption = Annotated[bool, typer.Option("--retry-errors", help="INPUT is a result: ask its failed rows.")]
 ColdStartOption = Annotated[float, typer.Option(help="Wait so many seconds at most for a first instance.")]
 FormatOption = Annotated[str | None, typer.Option("--format", help=f"Of the input: {', '.join(INPUT_FORMATS)}.")]
-TextColumnOption = Annotated[str | None, typer.Option("--text-column", help="Column that holds the texts.")]
+TextColumnOption = Annotated[
+    str | None, typer.Option("--text-column", help="Column of the texts; a.b is inside of an object.")
+]
 ReportOption = Annotated[Path | None, typer.Option("--report", help="Write a page of charts here too.")]
 ReportByOption = Annotated[str | None, typer.Option("--report-by", help="Date or category column to chart by.")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace a result that exists.")]

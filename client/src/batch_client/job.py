@@ -11,6 +11,7 @@ from batch_client.formats.delimited import CellStyle
 from batch_client.formats.source import ReadOptions
 from batch_client.options import Options
 from batch_client.selected import Selection
+from batch_client.service_identity import ServiceIdentity
 from batch_client.survey import Survey
 
 
@@ -31,6 +32,10 @@ class Job:
     retry_errors: bool = False
     accept_model_change: bool = False
     out_format: str | None = None
+    makes_folders: bool = False
+    """Whether the folders of the result are created."""
+    expected: tuple[ServiceIdentity, ...] = ()
+    """The services that gave the answers of other files of the same run; no other may answer."""
     selection: Selection = field(default_factory=Selection)
     style: CellStyle = field(default_factory=CellStyle)
 

@@ -7,6 +7,7 @@ A run that writes `scored.csv` works in the folder `scored.csv.partial`:
     journal.jsonl     checkpoints: that many rows and bytes of outcomes.jsonl are on the disk
     batch-client.lock  held while a run works here
     services.json     which services gave the answers
+    finished.jsonl    of a run of several files, which works beside their folder: which are finished
     input           a copy of an input that can be read only once, if that is scored
     result            the result, until it is complete
 
@@ -31,8 +32,8 @@ from batch_client.errors import OutputError
 from batch_client.outcomes import Failure, Outcome, Prediction
 
 _JOB, _OUTCOMES, _JOURNAL = "job.json", "outcomes.jsonl", "journal.jsonl"
-INPUT, RESULT, SERVICES = "input", "result", "services.json"
-OWN_FILES = frozenset({_JOB, _OUTCOMES, _JOURNAL, INPUT, RESULT, SERVICES, LOCK})
+INPUT, RESULT, SERVICES, FINISHED = "input", "result", "services.json", "finished.jsonl"
+OWN_FILES = frozenset({_JOB, _OUTCOMES, _JOURNAL, INPUT, RESULT, SERVICES, FINISHED, LOCK})
 _SECONDS_BETWEEN_CHECKPOINTS = 1.0
 
 
@@ -144,7 +145,7 @@ def open_journal(folder: Path, job: Mapping[str, Any]) -> Iterator[Journal]:
     Raises:
         OutputError: the folder holds another job.
     """
-    _check_same_job(folder, job)
+    _begin(folder, job)
     journal = Journal(folder)
     try:
         yield journal
@@ -225,13 +226,17 @@ def _damaged(folder: Path) -> OutputError:
     return OutputError(f"the unfinished run in {folder} is damaged; pass --start-over to discard it")
 
 
-def _check_same_job(folder: Path, job: Mapping[str, Any]) -> None:
+def _begin(folder: Path, job: Mapping[str, Any]) -> None:
     path = folder / _JOB
     if not path.exists():
         write_atomically(path, json.dumps(job, indent=1).encode())
         return
     with open_own(path, "rb") as file:
-        begun = json.load(file)
+        check_same_job(folder, json.load(file), job)
+
+
+def check_same_job(folder: Path, begun: Mapping[str, Any], job: Mapping[str, Any]) -> None:
+    """Raise OutputError if what was begun in `folder` is another job."""
     changed = [name for name in job if job[name] != begun.get(name)]
     if changed:
         raise OutputError(

@@ -85,9 +85,7 @@ def report(job: Job, reader: Reader, survey: Survey, journal: Journal, services:
     from batch_client.report.page import write_report
 
     try:
-        write_report(
-            job.report, reader, survey.text_column, job.report_by, journal, facts_of(job, reader, survey, services)
-        )
+        write_report(job.report, reader, survey.path, job.report_by, journal, facts_of(job, reader, survey, services))
     except OSError as error:
         advice = "" if job.is_to_standard_output else "; the same command only writes the report"
         raise OutputError(

@@ -22,6 +22,7 @@ from batch_client.durable import locked
 from batch_client.errors import OutputError, ServiceError
 from batch_client.failures import Failed, failures_of
 from batch_client.formats.readers import open_reader
+from batch_client.formats.sheet_writer import check_fits
 from batch_client.formats.source import Reader
 from batch_client.job import Job
 from batch_client.journal import INPUT, RESULT, check_is_ours, discard, num_rows_done, open_journal, remove
@@ -68,8 +69,17 @@ class Summary:
     """What gave the answers; none if that is not known."""
     failures: Mapping[str, Failed]
     """The rows without an answer, by kind."""
+    num_joined: int = 0
+    """Rows whose text was put together from a list."""
     is_origin_known: bool = True
     """Whether the services include those that gave the answers which the input held."""
+
+
+def check(job: Job) -> Survey:
+    """Read the input and find out whatever can be known before the first request. Raises as `plan` does."""
+    check_destinations(job)
+    with tempfile.TemporaryDirectory() as folder:
+        return _prepare(job, Path(folder))[1]
 
 
 def plan(job: Job) -> Plan:
@@ -84,7 +94,7 @@ def plan(job: Job) -> Plan:
         is_new = job.start_over or job.is_to_standard_output
         num_done = 0 if is_new else num_rows_done(job.folder)
         services = (noted_services(job.folder) if num_done else []) or _services_before(job)
-        return Plan(survey, format, num_done, reader.description, services, asyncio.run(_service_now(job.options)))
+        return Plan(survey, format, num_done, reader.description, services, asyncio.run(service_now(job.options)))
 
 
 def score(job: Job, screen: Screen) -> Summary:
@@ -126,7 +136,8 @@ def _score(job: Job, folder: Path, screen: Screen) -> Summary:
             report(job, reader, survey, journal, served.services)
             return Summary(
                 survey.num_rows, journal.num_failed, num_resumed, num_retries, time.monotonic() - started,
-                reader.description, survey.text_column, served.services, failures_of(journal), is_origin_known,
+                reader.description, survey.text_column, served.services, failures_of(journal), survey.num_joined,
+                is_origin_known,
             )  # fmt: skip
 
 
@@ -137,17 +148,22 @@ def _prepare(job: Job, folder: Path) -> tuple[Reader, Survey, str]:
     format = output_format(job, reader)
     survey = take_survey(reader, job.text_column)
     check_columns(job, reader, format)
+    if format == "xlsx":
+        check_fits(reader, survey.num_rows, job.cell_style.has_header)
     return reader, survey, format
 
 
 def _services_before(job: Job) -> list[ServiceIdentity]:
-    """What gave the answers that the input holds already, as far as that is noted beside it."""
+    """What gave the answers that there are: in the run's other files, and in the input, as far as that is noted."""
+    if job.expected:
+        return list(job.expected)
     if not job.retry_errors or locations.is_read_once(job.source):
         return []
     return services_noted_for(Path(job.source)) or []
 
 
-async def _service_now(options: Options) -> str:
+async def service_now(options: Options) -> str:
+    """What is at the address now, or why that is not known."""
     limited = replace(options, timeout_s=min(options.timeout_s, _DRY_RUN_TIMEOUT_S))
     try:
         async with AsyncClient(limited) as client:

@@ -19,7 +19,7 @@ from batch_client.rescored import RescoredReader
 from batch_client.result_note import services_noted_for
 from batch_client.screen import no_column
 from batch_client.service_identity import listed_services
-from batch_client.survey import choose_column
+from batch_client.text_path import find_text_path
 
 
 def report_on(
@@ -35,16 +35,16 @@ def report_on(
         raise OutputError(f"{page} exists; pass --overwrite to replace it, or choose another --out")
     reader = open_reader(source, read, text_column)
     scored = RescoredReader(reader, prefix)
-    column = choose_column(scored, text_column)
+    path = find_text_path(scored, text_column)
     if by is not None and by not in scored.columns:
         raise InputError(no_column(scored.name, by, scored.columns))
     tally = Tally(Groups(by) if by else None)
     for row, outcome in zip(scored.rows(), _outcomes(scored), strict=True):
-        tally.add(row.get(column), outcome, row.get(by) if by else None)
+        tally.add(path.of(row), outcome, row.get(by) if by else None)
     services = services_noted_for(source)
     facts = {
         "File": shown_name(scored.name),
-        "Column": column,
+        "Column": str(path),
         "Read as": reader.description,
         "Answered by": listed_services(services) if services else "not known: there is no note beside the file",
         "Date of this page": now(),

@@ -16,12 +16,13 @@ from batch_client.report import charts
 from batch_client.report.groups import Groups
 from batch_client.report.tally import NUM_BINS, Tally
 from batch_client.report.throughput import Throughput, measure_throughput
+from batch_client.text_path import TextPath
 
 
 def write_report(
     path: Path,
     reader: Reader,
-    text_column: str,
+    texts: TextPath,
     group_column: str | None,
     journal: Journal,
     facts: Mapping[str, str],
@@ -29,7 +30,7 @@ def write_report(
     """Write one self-contained page about all rows, whole or not at all. `group_column` adds a chart by its values."""
     tally = Tally(Groups(group_column) if group_column else None)
     for row, outcome in zip(reader.rows(), journal.outcomes(), strict=True):
-        tally.add(row.get(text_column), outcome, row.get(group_column) if group_column else None)
+        tally.add(texts.of(row), outcome, row.get(group_column) if group_column else None)
     page = render(tally, measure_throughput(journal.checkpoints()), shown_name(reader.name), facts)
     write_atomically(path, page.encode())
 
