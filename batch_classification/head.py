@@ -29,6 +29,7 @@ class SentimentHead(ClassifierHead):
             checkpoint.
     """
 
+    name = "sentiment"
     known_answers: Mapping[str, str] = {
         "I love this, it is wonderful!": "POSITIVE",
         "This is terrible, I hate it.": "NEGATIVE",

@@ -14,6 +14,7 @@ from batch_http.json_lines import MAX_LINE_BYTES, MAX_WRITES, in_few_writes, jso
 from batch_http.responses import Json
 from batch_inference.chunks import Chunks
 from batch_inference.engine import Engine
+from batch_inference.outcome import Outcome
 from schemas import BatchRequest
 
 
@@ -44,7 +45,7 @@ def _ends_write(event: Json, chunks_per_write: int) -> bool:
     return bool(event["status"] == "processing_batch" and (event["batch_number"] - 1) % chunks_per_write == 0)
 
 
-def _events(engine: Engine, request: BatchRequest, chunks: Chunks, num_chunks: int) -> Iterator[Json]:
+def _events(engine: Engine, request: BatchRequest, chunks: Chunks[Outcome], num_chunks: int) -> Iterator[Json]:
     """The events, each as its model in `schemas` has it: a `StreamEvent`."""
     num_texts, size = len(request.texts), request.batch_size
     started_at = time.monotonic()

@@ -33,6 +33,7 @@ class GenerationStats:
     def count_request(self, num_prompts: int, latency_s: float, queue_time_s: float) -> None:
         """Count an answered request."""
         self._requests.count_request(num_prompts, 0, latency_s, queue_time_s)
+        self._requests.of("").count_texts(num_prompts, 0)
 
     def count_completion(self, num_prompt_tokens: int, num_completion_tokens: int) -> None:
         """Count a finished completion."""

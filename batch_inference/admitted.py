@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 
 import numpy as np
+from numpy.typing import NDArray
 
-from batch_inference.answer_cache import AnswerCache
 from batch_inference.caller import Caller
 from batch_inference.chunks import Chunks
-from batch_inference.model import EncoderModel
 from batch_inference.outcome import Outcome
 from batch_inference.request_rows import AskedRows, RequestRows
+from batch_inference.served_model import ServedModel
 from batch_inference.stats import Stats
 from batch_inference.text_groups import TextGroup
 from batch_inference.tokenizer import EncodedTexts
@@ -21,30 +21,31 @@ from batch_inference.windows import text_means
 
 
 class AdmittedTexts:
-    """The texts of one request, ready to be run once: together, or chunk by chunk.
+    """The texts of one request, ready to be run once by a model: together, or chunk by chunk.
 
     Attributes:
         encoded: what the model sees of the texts.
+        max_length: tokens of a text, or of a window, that it may see at most.
     """
 
     def __init__(
         self,
         encoded: EncodedTexts,
-        model: EncoderModel,
-        cache: AnswerCache,
+        max_length: int,
+        served: ServedModel,
         submit: Callable[[Sequence[TextGroup]], None],
         stats: Stats,
         caller: Caller,
         arrived_at: float,
     ) -> None:
         self.encoded = encoded
-        self._model = model
-        self._cache = cache
+        self.max_length = max_length
+        self._served = served
         self._submit = submit
         self._stats = stats
         self._caller = caller
         self._arrived_at = arrived_at
-        self._chunks: Chunks | None = None
+        self._chunks: Chunks[Outcome] | None = None
 
     def drop(self, is_dropped: Sequence[bool]) -> None:
         """Run only the other texts, none of which may have several windows."""
@@ -59,30 +60,44 @@ class AdmittedTexts:
         [outcome] = self.in_chunks([len(self.encoded)])
         return outcome
 
-    def in_chunks(self, sizes: Sequence[int]) -> Chunks:
+    def in_chunks(self, sizes: Sequence[int]) -> Chunks[Outcome]:
         """Run chunks of so many texts; a chunk may be empty. The first of them are queued at once.
 
         Raises:
             EngineStoppedError: the engine is closed.
         """
-        encoded = self.encoded
-        rows = RequestRows(encoded.rows, self._model.num_outputs, self._cache)
+        ask = self.asking(sizes)
+
+        def submit(first: int, last: int) -> list[Pending]:
+            pending = ask(first, last)
+            self._submit([each.group for each in pending])
+            return pending
+
+        self._chunks = chunks = Chunks(sizes, submit, self._count)
+        self._caller.on_leaving(chunks.cancel)
+        return chunks
+
+    def asking(self, sizes: Sequence[int]) -> Callable[[int, int], list[Pending]]:
+        """Make chunks of so many texts ready.
+
+        Returns:
+            What gives chunks `first` to `last` (exclusive), which must be the next ones, with their groups to queue.
+        """
+        encoded, served = self.encoded, self._served
+        rows = RequestRows(encoded.rows, served.name, served.model.num_outputs, served.cache)
         ends = list(accumulate(sizes))
         parts = [encoded] if len(ends) == 1 else [
             encoded.part(end - size, end) for size, end in zip(sizes, ends, strict=True)
         ]  # fmt: skip
         row_ends = list(accumulate(len(part.rows) for part in parts))
 
-        def submit(first: int, last: int) -> list[Pending]:
+        def ask(first: int, last: int) -> list[Pending]:
             asked = [rows.ask(row_ends[n] - len(parts[n].rows), row_ends[n]) for n in range(first, last)]
             for part in asked:
-                self._stats.count_cache(part.num_found, len(part.group.rows))
-            self._submit([part.group for part in asked])
+                served.stats.count_cache(part.num_found, len(part.group.rows))
             return [Pending(self, part, each) for part, each in zip(parts[first:last], asked, strict=True)]
 
-        self._chunks = chunks = Chunks(sizes, submit, self._count)
-        self._caller.on_leaving(chunks.cancel)
-        return chunks
+        return ask
 
     def cancel(self) -> None:
         """Take what has no answer yet out of the queue. Any thread may."""
@@ -92,11 +107,11 @@ class AdmittedTexts:
     def outcome(self, part: EncodedTexts, asked: AskedRows) -> Outcome:
         """Wait for these of the texts."""
         outputs = asked.outputs()
-        usage = asked.group.usage
+        usage, model = asked.group.usage, self._served.model
         return Outcome(
-            labels=self._model.labels,
-            is_multi_label=self._model.head.is_multi_label,
-            answers=text_means(self._model.head.answers(outputs), part.num_windows, part.weights),
+            labels=model.labels,
+            is_multi_label=model.head.is_multi_label,
+            answers=text_means(model.head.answers(outputs), part.num_windows, part.weights),
             outputs=text_means(outputs, part.num_windows, part.weights),
             num_tokens=part.num_tokens,
             num_dropped=part.num_dropped,
@@ -106,10 +121,17 @@ class AdmittedTexts:
             usage=usage,
         )
 
+    def count_texts(self) -> NDArray[np.bool_]:
+        """Count the texts as answered. Returns which of them the model did not see whole."""
+        is_truncated = self.encoded.num_dropped > 0
+        self._served.stats.count_texts(len(is_truncated), int(np.count_nonzero(is_truncated)))
+        return is_truncated
+
     def _count(self, first: Outcome) -> None:
-        num_truncated = int(np.count_nonzero(self.encoded.num_dropped))
+        is_truncated = self.count_texts()
         latency_s = time.monotonic() - self._arrived_at
-        self._stats.count_request(len(self.encoded), num_truncated, latency_s, first.queue_time_s)
+        num_truncated = int(np.count_nonzero(is_truncated))
+        self._stats.count_request(len(is_truncated), num_truncated, latency_s, first.queue_time_s)
 
 
 class Pending:
@@ -122,10 +144,15 @@ class Pending:
         self._part = part
         self._asked = asked
 
+    @property
+    def group(self) -> TextGroup:
+        """What has to be run of them."""
+        return self._asked.group
+
     def outcome(self) -> Outcome:
         """Wait for it."""
         return self._admitted.outcome(self._part, self._asked)
 
     def cancel(self) -> None:
         """Take what has no answer yet out of the queue. Any thread may."""
-        self._asked.group.future.cancel()
+        self.group.future.cancel()

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, Protocol
+from typing import Final, Generic, Protocol, TypeVar
 
-from batch_inference.outcome import Outcome
+from batch_inference.outcome import Outcome, Outcomes
+
+OutcomeT = TypeVar("OutcomeT", bound=Outcome | Outcomes)
+PendingT = TypeVar("PendingT", bound=Outcome | Outcomes, covariant=True)
 
 MIN_CHUNKS_AHEAD: Final = 2
 MIN_TEXTS_AHEAD: Final = 32
 """How much of a stream is queued at a time: enough to fill passes, little enough that its chunks finish in order."""
 
 
-class PendingOutcome(Protocol):
+class PendingOutcome(Protocol[PendingT]):
     """Texts that are in the queue or in a pass."""
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> PendingT:
         """Wait for it."""
         ...
 
@@ -24,7 +27,7 @@ class PendingOutcome(Protocol):
         ...
 
 
-class Chunks(Iterator[Outcome]):
+class Chunks(Iterator[OutcomeT], Generic[OutcomeT]):
     """The outcomes of a request's chunks, in input order, each as soon as it is there.
 
     Args:
@@ -36,19 +39,19 @@ class Chunks(Iterator[Outcome]):
     def __init__(
         self,
         sizes: Sequence[int],
-        submit: Callable[[int, int], Sequence[PendingOutcome]],
-        on_end: Callable[[Outcome], None],
+        submit: Callable[[int, int], Sequence[PendingOutcome[OutcomeT]]],
+        on_end: Callable[[OutcomeT], None],
     ) -> None:
         self._num_chunks = len(sizes)
         self._submit = submit
         self._on_end = on_end
-        self._pending: list[PendingOutcome] = []
+        self._pending: list[PendingOutcome[OutcomeT]] = []
         self._num_done = 0
-        self._first: Outcome | None = None
+        self._first: OutcomeT | None = None
         self._is_cancelled = False
         self._queue(max(MIN_CHUNKS_AHEAD, -(-MIN_TEXTS_AHEAD // max(1, *sizes))))
 
-    def __next__(self) -> Outcome:
+    def __next__(self) -> OutcomeT:
         if self._num_done == self._num_chunks:
             if self._first is not None:
                 self._on_end(self._first)

@@ -40,6 +40,7 @@ class Head(ABC):
     """What one kind of model has of its own.
 
     Attributes:
+        name: what an engine calls its model; empty where a chute has but one.
         auto_class: the class of transformers that loads its checkpoints.
         max_tokens: longest row it wants; None if only the position embeddings limit it.
         known_answers: texts whose label nobody doubts, each with that label: checked at start-up.
@@ -48,6 +49,7 @@ class Head(ABC):
         is_multi_label: any number of labels may hold for a text, and each has a probability of its own.
     """
 
+    name: str = ""
     auto_class: Any
     max_tokens: int | None = None
     known_answers: Mapping[str, str] = {}

@@ -21,7 +21,7 @@ from batch_inference.forward.streams import CpuStreams, CudaStreams, Streams
 from batch_inference.forward.weights import can_pack
 from batch_inference.forward_check import pick_verified
 from batch_inference.heads import Head
-from batch_inference.host_memory import bound_kept_memory, keep_freed_memory
+from batch_inference.host_memory import bound_kept_memory
 from batch_inference.model import DTYPES, EncoderModel
 from batch_inference.reference_check import check_reference, reference_answers
 from batch_inference.row_limit import max_tokens_of
@@ -32,8 +32,13 @@ from batch_inference.tokenizer import TextTokenizer
 logger = logging.getLogger(__name__)
 
 
-def load_model(settings: EncoderSettings, head: Head) -> EncoderModel:
+def load_model(settings: EncoderSettings, head: Head, streams: Streams | None = None) -> EncoderModel:
     """Load the checkpoint of `settings`, of the kind that `head` says, on the pass that serves it best.
+
+    Args:
+        settings: what to load, and how.
+        head: what kind of model it is.
+        streams: those of a model whose passes the same thread launches.
 
     Raises:
         ModelLoadError: the checkpoint is missing, unusable, or needs a device that is not there.
@@ -48,7 +53,8 @@ def load_model(settings: EncoderSettings, head: Head) -> EncoderModel:
         settings, head.auto_class, "a checkpoint", device, DTYPES[precision], head.unused_weights
     )
     head = head.fitted(module.config, settings.model_source)
-    streams: Streams = CpuStreams() if device == "cpu" else CudaStreams(device)
+    if streams is None:
+        streams = CpuStreams() if device == "cpu" else CudaStreams(device)
     max_tokens = min(max_tokens_of(module, tokenizer), head.max_tokens or sys.maxsize)
     # Before a pad token is lent to it, and before the pass without padding takes its layers.
     expected = reference_answers(head, module, tokenizer, max_tokens)
@@ -73,9 +79,6 @@ def load_model(settings: EncoderSettings, head: Head) -> EncoderModel:
 
     picked = _pick_forward(settings, packed, padded, _why_not_packed(head, module, device, precision))
     check_reference(picked, expected)
-    if device == "cpu":
-        # Not before: what loading needs and frees goes back to the system.
-        keep_freed_memory()
     return picked
 
 

@@ -38,6 +38,7 @@ class EncoderModel:
     Attributes:
         head: what kind of model it is.
         forward: how its passes are computed.
+        streams: how they get onto the device.
         tokenizer: turns texts into the rows that `prepare` takes.
         labels: names of the outputs, in their order, upper case unless two would become one.
         own_labels: the same as the checkpoint writes them.
@@ -61,7 +62,7 @@ class EncoderModel:
     ) -> None:
         self.head = head
         self.forward = forward
-        self._streams = streams
+        self.streams = streams
         self.inner_size = int(getattr(config, "intermediate_size", 0))
         self.tokenizer = tokenizer
         self.device = device
@@ -116,7 +117,7 @@ class EncoderModel:
 
         num_rows = prepared.num_rows
         with self.device_errors(num_rows), torch.inference_mode(), self._autocast():
-            return LaunchedPass(self, num_rows, self._streams.launch(compute))
+            return LaunchedPass(self, num_rows, self.streams.launch(compute))
 
     def _autocast(self) -> torch.autocast:
         dtype = DTYPES[self.precision]

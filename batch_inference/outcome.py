@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,3 +82,45 @@ class Outcome:
                 strict=True,
             )
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """What several models say of the same texts.
+
+    Attributes:
+        by_model: by the models' names, in the order in which they were asked for; at least one.
+    """
+
+    by_model: Mapping[str, Outcome]
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    @property
+    def first(self) -> Outcome:
+        """That of the model that was named first."""
+        return next(iter(self.by_model.values()))
+
+    @property
+    def num_tokens_run(self) -> int:
+        """As `Outcome`, of all models together."""
+        return sum(outcome.num_tokens_run for outcome in self.by_model.values())
+
+    @property
+    def queue_time_s(self) -> float:
+        """Seconds from the request's arrival to the first forward pass of any of the models."""
+        ran = (outcome for outcome in self.by_model.values() if outcome.usage.started_at is not None)
+        return min((outcome.queue_time_s for outcome in ran), default=0.0)
+
+    @property
+    def usage(self) -> PassUsage:
+        """The forward passes of all models together."""
+        usages = [outcome.usage for outcome in self.by_model.values()]
+        return PassUsage(
+            started_at=min((usage.started_at for usage in usages if usage.started_at is not None), default=None),
+            num_passes=sum(usage.num_passes for usage in usages),
+            inference_time_s=sum(usage.inference_time_s for usage in usages),
+            num_tokens=sum(usage.num_tokens for usage in usages),
+            num_padding_tokens=sum(usage.num_padding_tokens for usage in usages),
+        )

@@ -5,44 +5,17 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
 
-from batch_inference.budget import Budget
 from batch_inference.errors import BatchInferenceError, DeviceLostError, DeviceOutOfMemoryError, ForwardPassError
+from batch_inference.scheduled_model import RunningPass, ScheduledModel
 from batch_inference.text_groups import PassRows
-from batch_inference.token_rows import Outputs, TokenRows
+from batch_inference.token_rows import Outputs
 
 logger = logging.getLogger(__name__)
-
-PreparedT = TypeVar("PreparedT")
-
-
-class RunningPass(Protocol):
-    """A pass that a device may still be at."""
-
-    def wait(self) -> None:
-        """Wait for the end of the pass, however it ends; called from a thread of its own."""
-        ...
-
-    def result(self) -> Outputs:
-        """Wait for the pass, and read its outputs back."""
-        ...
-
-
-class PassRunner(Protocol[PreparedT]):
-    """What the scheduler needs of a model."""
-
-    def prepare(self, rows: TokenRows) -> PreparedT:
-        """Lay rows of token ids out as the model takes them, and start moving them to the device."""
-        ...
-
-    def launch(self, prepared: PreparedT) -> RunningPass:
-        """Start a forward pass. A device that works by itself is not waited for, not even if it is at another pass."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +28,14 @@ class PassRecord:
         num_padding_tokens: of these, padding.
         duration_s: seconds for which it was the first in flight: from its launch, or from the end of the pass before if
             that came later, to its own end. So the seconds of all passes together are those of a device at work.
+        model: the name of the model that ran it.
     """
 
     num_rows: int
     num_tokens: int
     num_padding_tokens: int
     duration_s: float
+    model: str = ""
 
 
 @dataclass(slots=True)
@@ -77,15 +52,14 @@ class PassInFlight:
     is_over: bool = False
 
 
-class PassesInFlight(Generic[PreparedT]):
+class PassesInFlight:
     """Passes that were launched, the oldest first. Every waiting group gets its outputs or one error, exactly once.
 
     A pass that fails is run again in parts, so that only the groups at fault fail: after those in flight are over, and
     one part at a time.
 
     Args:
-        runner: the model.
-        budget: shrinks when the device runs out of memory.
+        models: by the names that passes have.
         max_in_flight: how many may be in flight: 1 for a device that computes while it is given work.
         on_pass: called with every pass that went well.
         on_over: called, from another thread, when a pass can be read back; not if only one may be in flight.
@@ -93,14 +67,12 @@ class PassesInFlight(Generic[PreparedT]):
 
     def __init__(
         self,
-        runner: PassRunner[PreparedT],
-        budget: Budget,
+        models: Mapping[str, ScheduledModel],
         max_in_flight: int,
         on_pass: Callable[[PassRecord], None],
         on_over: Callable[[], None],
     ) -> None:
-        self._runner = runner
-        self._budget = budget
+        self._models = models
         self._max_in_flight = max_in_flight
         self._on_pass = on_pass
         self._on_over = on_over
@@ -130,7 +102,8 @@ class PassesInFlight(Generic[PreparedT]):
         with _failing_its_groups_on_error(rows):
             launched_at = time.monotonic()
             try:
-                running = self._runner.launch(self._runner.prepare(rows.token_rows()))
+                runner = self._models[rows.model].runner
+                running = runner.launch(runner.prepare(rows.token_rows()))
             except Exception as error:
                 self._repeat_in_parts(rows, error)
             else:
@@ -153,7 +126,7 @@ class PassesInFlight(Generic[PreparedT]):
                 self._repeat_in_parts(one.rows, error)
             else:
                 self._deliver(one.rows, outputs, started_at)
-                self._budget.count_good_pass()
+                self._models[one.rows.model].budget.count_good_pass()
 
     def fail(self, error: DeviceLostError) -> None:
         """Wait for none of them any more: their groups get this error."""
@@ -192,7 +165,7 @@ class PassesInFlight(Generic[PreparedT]):
             case DeviceLostError():
                 raise error
             case DeviceOutOfMemoryError():
-                self._budget.shrink(self._count_tokens(rows)[1])
+                self._models[rows.model].budget.shrink(self._count_tokens(rows)[1])
                 parts = rows.halves()
             case _:
                 logger.error("A forward pass of %d texts failed.", len(rows), exc_info=error)
@@ -214,7 +187,7 @@ class PassesInFlight(Generic[PreparedT]):
         duration_s = self._last_ended_at - started_at
         num_useful_tokens, num_tokens = self._count_tokens(rows)
         num_padding_tokens = num_tokens - num_useful_tokens
-        self._on_pass(PassRecord(len(rows), num_tokens, num_padding_tokens, duration_s))
+        self._on_pass(PassRecord(len(rows), num_tokens, num_padding_tokens, duration_s, rows.model))
         for group, positions, indices in rows.by_owner():
             usage = group.usage
             usage.started_at = started_at if usage.started_at is None else usage.started_at
@@ -227,7 +200,8 @@ class PassesInFlight(Generic[PreparedT]):
     def _count_tokens(self, rows: PassRows) -> tuple[int, int]:
         """Tokens of the texts, and those that a pass of them computes."""
         num_tokens = int(rows.lengths.sum())
-        return num_tokens, self._budget.cost.computed_tokens(num_tokens, len(rows), int(rows.lengths.max()))
+        cost = self._models[rows.model].budget.cost
+        return num_tokens, cost.computed_tokens(num_tokens, len(rows), int(rows.lengths.max()))
 
 
 @contextmanager

@@ -17,12 +17,14 @@ class RequestRows:
 
     Args:
         rows: all rows of the request.
+        model: the name of the model that runs them.
         num_outputs: numbers that the model computes for a row.
         cache: of rows that were run before. If it is off, equal rows are run as often as they come.
     """
 
-    def __init__(self, rows: TokenRows, num_outputs: int, cache: AnswerCache) -> None:
+    def __init__(self, rows: TokenRows, model: str, num_outputs: int, cache: AnswerCache) -> None:
         self._rows = rows
+        self._model = model
         self._cache = cache
         if not cache.is_on:
             return
@@ -38,18 +40,20 @@ class RequestRows:
     def ask(self, start: int, end: int) -> AskedRows:
         """Rows `start` to `end` (exclusive), the next ones: a group of those that have to be run."""
         if not self._cache.is_on:
-            return AskedRows(self, start, end, np.arange(0), TextGroup(self._rows.part(start, end)))
+            return AskedRows(self, start, end, np.arange(0), TextGroup(self._rows.part(start, end), self._model))
         first = self._num_asked
         self._num_asked = last = max(first, int(self._kinds[start:end].max(initial=-1)) + 1)
         known = self._cache.look_up(self._keys[first:last])
         missing = [number for number, content in enumerate(known, first) if content is None]
         if len(missing) == end - start:
-            return AskedRows(self, start, end, np.arange(first, last), TextGroup(self._rows.part(start, end)))
+            return AskedRows(
+                self, start, end, np.arange(first, last), TextGroup(self._rows.part(start, end), self._model)
+            )
         for number, content in enumerate(known, first):
             if content is not None:
                 self._outputs[number] = np.frombuffer(content, np.float32)
         kinds = np.array(missing, np.intp)
-        return AskedRows(self, start, end, kinds, TextGroup(self._rows.select(self._firsts[kinds])))
+        return AskedRows(self, start, end, kinds, TextGroup(self._rows.select(self._firsts[kinds]), self._model))
 
     def outputs(self, asked: AskedRows) -> Outputs:
         """Wait for the outputs of rows that were asked for; the parts before them must have been waited for.

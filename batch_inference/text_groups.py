@@ -41,6 +41,7 @@ class TextGroup:
 
     Attributes:
         rows: the texts' token ids.
+        model: the name of the model that runs them.
         waiting: while the group is queued, indices of the rows that are in no pass yet, in order.
         lengths: tokens of those rows.
         num_tokens: tokens of all of those rows.
@@ -49,6 +50,7 @@ class TextGroup:
     """
 
     rows: TokenRows
+    model: str = ""
     future: Future[Outputs] = field(default_factory=Future)
     usage: PassUsage = field(default_factory=PassUsage)
     waiting: Indices = field(init=False)
@@ -92,10 +94,10 @@ class TextGroup:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PassRows:
-    """The texts of a pass: which rows of which groups.
+    """The texts of a pass: which rows of which groups, all of one model.
 
     Attributes:
-        groups: those with a row here.
+        groups: those with a row here; at least one.
         owners: the index in `groups` of each row's group; shape (rows,).
         indices: the index of each row in its group; shape (rows,).
         lengths: tokens of each row; shape (rows,).
@@ -121,6 +123,11 @@ class PassRows:
 
     def __len__(self) -> int:
         return len(self.owners)
+
+    @property
+    def model(self) -> str:
+        """The name of the model that runs them."""
+        return self.groups[0].model
 
     def token_rows(self) -> TokenRows:
         """The rows' token ids, in the order of the pass."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import random
@@ -112,6 +113,11 @@ class TextTokenizer:
 
     A text is text whatever it spells: `<s>` or `[SEP]` in it is the characters, not a control token. For byte-level BPE
     tiktoken does the work, if it gives the same ids as the checkpoint's own tokenizer on a few hundred odd texts.
+
+    Attributes:
+        encode_plain: from whole texts, as they are, to their ids.
+        rules: stands for all that decides which ids a prepared text gets: equal for tokenizers that do the same,
+            whatever they are called and wherever they are from.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, prepare_text: Callable[[str], str]) -> None:
@@ -121,6 +127,9 @@ class TextTokenizer:
                 tokenizer("a")["input_ids"], tokenizer.encode("a", add_special_tokens=False)
             )
             self.encode_plain = encode_slowly(tokenizer)
+            # Its rules are in its code: only what it does can be compared.
+            known = [tokenizer.get_vocab(), self.encode_plain(_odd_texts()).tolists()]
+            self.rules = _digest([type(tokenizer).__name__, known, self._prefix, self._suffix])
             return
         backend = tokenizer.backend_tokenizer
         # A checkpoint's tokenizer.json may carry the settings of its training.
@@ -129,6 +138,7 @@ class TextTokenizer:
         self._prefix, self._suffix = _special_ids(backend)
         state = state_without_control_words(backend)
         self.encode_plain = _by_tiktoken(state) or _by_tokenizers(state)
+        self.rules = _digest([_rules_of(state), self._prefix, self._suffix])
 
     def encode(self, texts: Sequence[str], max_length: int, window_stride: float | None = None) -> EncodedTexts:
         """Encode texts, prepared as the model wants them, into rows of at most `max_length` ids.
@@ -139,7 +149,14 @@ class TextTokenizer:
             window_stride: read longer texts in windows that start so far after each other, as a share of a window's
                 tokens; if None, cut them off.
         """
-        whole = self.encode_plain([self._prepare_text(text) for text in texts])
+        return self.framed(self.encode_whole(texts), max_length, window_stride)
+
+    def encode_whole(self, texts: Sequence[str]) -> TokenRows:
+        """All ids of texts, prepared as the model wants them, without special tokens."""
+        return self.encode_plain([self._prepare_text(text) for text in texts])
+
+    def framed(self, whole: TokenRows, max_length: int, window_stride: float | None = None) -> EncodedTexts:
+        """The rows of texts that `encode_whole` has encoded; as `encode`."""
         num_special = len(self._prefix) + len(self._suffix)
         room = max_length - num_special
         seen = whole.cut(room) if window_stride is None else whole
@@ -151,6 +168,16 @@ class TextTokenizer:
             windows.counts,
             windows.weights,
         )
+
+
+def _rules_of(state: dict[str, Any]) -> dict[str, Any]:
+    """The part of a fast tokenizer's state that decides which ids a text gets."""
+    rules: dict[str, Any] = {name: state[name] for name in ("added_tokens", "normalizer", "pre_tokenizer", "model")}
+    return rules
+
+
+def _digest(rules: object) -> str:
+    return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()
 
 
 def _special_ids(backend: Any) -> tuple[list[int], list[int]]:

@@ -41,7 +41,7 @@ def test_figures_add_up(tmp_path: Path, tweets: list[str]) -> None:
             for family in text_string_to_metric_families(client.get("/_metrics").text)
             for sample in family.samples
         }
-        assert samples["batch_processor_texts_total",] == 129
+        assert samples["batch_processor_texts_total", "sentiment"] == 129
         assert samples["batch_processor_requests_total",] == 4
         assert samples["batch_processor_errors_total", "invalid_request"] == 1
-        assert samples["batch_processor_pass_texts_sum",] == 129
+        assert samples["batch_processor_pass_texts_sum", "sentiment"] == 129

@@ -31,14 +31,14 @@ def caching() -> Iterator[Engine]:
 
 
 def test_equal_rows_of_a_request_are_run_once() -> None:
-    asked = RequestRows(ROWS, 1, AnswerCache(10_000)).ask(0, 4)
+    asked = RequestRows(ROWS, "", 1, AnswerCache(10_000)).ask(0, 4)
     assert asked.group.rows.tolists() == [[1, 2], [3], [4, 5, 6]]
     asked.group.answer(np.array([[1.0], [2.0], [3.0]], np.float32))
     assert asked.outputs().tolist() == [[1.0], [2.0], [1.0], [3.0]]
 
 
 def test_what_an_earlier_part_of_the_request_runs_is_not_run_again() -> None:
-    rows = RequestRows(ROWS, 1, AnswerCache(10_000))
+    rows = RequestRows(ROWS, "", 1, AnswerCache(10_000))
     first, second = rows.ask(0, 2), rows.ask(2, 4)
     assert second.group.rows.tolists() == [[4, 5, 6]]
     first.group.answer(np.array([[1.0], [2.0]], np.float32))
@@ -49,7 +49,7 @@ def test_what_an_earlier_part_of_the_request_runs_is_not_run_again() -> None:
 def test_what_is_known_is_not_run_again() -> None:
     cache = AnswerCache(10_000)
     cache.keep(keys_of(TokenRows.of([[3], [4, 5, 6]])), np.array([[2.0], [3.0]], np.float32))
-    asked = RequestRows(ROWS, 1, cache).ask(0, 4)
+    asked = RequestRows(ROWS, "", 1, cache).ask(0, 4)
     assert asked.group.rows.tolists() == [[1, 2]]
     asked.group.answer(np.array([[1.0]], np.float32))
     assert asked.outputs().tolist() == [[1.0], [2.0], [1.0], [3.0]]
@@ -62,7 +62,7 @@ def test_rows_are_told_apart_by_where_they_end() -> None:
 def test_off_is_off() -> None:
     cache = AnswerCache(0)
     for _ in range(2):
-        asked = RequestRows(ROWS, 1, cache).ask(0, 4)
+        asked = RequestRows(ROWS, "", 1, cache).ask(0, 4)
         asked.group.answer(np.zeros((4, 1), np.float32))
         assert asked.outputs().shape == (4, 1)
         assert len(asked.group.rows) == 4
@@ -93,18 +93,18 @@ def test_the_bytes_of_outputs_are_counted(num_outputs: int) -> None:
 
 def test_a_cached_answer_is_the_computed_one(caching: Engine, tweets: list[str]) -> None:
     first = caching.run(tweets[:60], 512)
-    num_passes = caching.stats.snapshot().forward_passes
+    num_passes = caching.stats.snapshot().models.forward_passes
     again = caching.run(tweets[:60][::-1], 512)
     assert again.answers.tolist() == first.answers.tolist()[::-1]
-    assert caching.stats.snapshot().forward_passes == num_passes
+    assert caching.stats.snapshot().models.forward_passes == num_passes
     assert (again.usage.num_passes, again.queue_time_s) == (0, 0.0)
 
 
 def test_what_the_model_does_not_see_makes_no_difference(caching: Engine) -> None:
     texts = ["@anna ok " + "fine " * 60 + "one", "@bert ok " + "fine " * 60 + "two"]
-    before = caching.stats.snapshot()
+    before = caching.stats.snapshot().models
     outcome = caching.run(texts, 50)
-    after = caching.stats.snapshot()
+    after = caching.stats.snapshot().models
     assert (after.cache_hits - before.cache_hits, after.cache_misses - before.cache_misses) == (1, 1)
     assert outcome.answers[0].tolist() == outcome.answers[1].tolist()
     assert len(caching.run(texts, 64)) == 2
@@ -118,11 +118,11 @@ def test_other_lengths_are_other_texts_to_the_model(caching: Engine) -> None:
 
 def test_chunks_find_what_earlier_chunks_ran(caching: Engine) -> None:
     texts = [f"chunked text {number % 4}" for number in range(12)]
-    before = caching.stats.snapshot().cache_misses
+    before = caching.stats.snapshot().models.cache_misses
     with caching.admitted(texts, 512) as admitted:
         answers = [chunk.answers.tolist() for chunk in admitted.in_chunks([4, 4, 4])]
     assert answers[0] == answers[1] == answers[2]
-    assert caching.stats.snapshot().cache_misses == before + 4
+    assert caching.stats.snapshot().models.cache_misses == before + 4
 
 
 class HeldPasses:

@@ -76,7 +76,7 @@ def test_a_call_whose_caller_leaves_leaves_the_queue() -> None:
     engine.close()
     snapshot = engine.stats.snapshot()
     assert snapshot.total_texts == 1
-    assert snapshot.forward_passes < 400 / 4
+    assert snapshot.models.forward_passes < 400 / 4
     assert snapshot.requests_in_flight == 0
 
 
@@ -141,7 +141,7 @@ def test_a_full_queue_refuses_the_whole_request_and_recovers() -> None:
 def test_a_refusal_says_how_long_the_tokens_in_its_way_will_take() -> None:
     engine = start_engine(model="bundled", device="cpu", answer_cache_mib=0, max_queued_tokens=60)
     # What a slow device would have told: a second for every ten tokens.
-    engine.stats.count_pass(PassRecord(num_rows=1000, num_tokens=100_000, num_padding_tokens=0, duration_s=10_000.0))
+    engine.stats.count_pass(PassRecord(1000, 100_000, num_padding_tokens=0, duration_s=10_000.0, model="sentiment"))
     # Large requests have room for 52 tokens. The first has 40, the second is estimated at 24: 12 are in its way.
     with engine.admitted(["word " * 38], 512), pytest.raises(QueueFullError) as caught:
         engine.run(["word " * 38], 512)

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from batch_inference.budget import Budget
 from batch_inference.errors import (
     DeviceLostError,
     DeviceOutOfMemoryError,
@@ -21,6 +22,7 @@ from batch_inference.errors import (
 )
 from batch_inference.passes_in_flight import PassRecord
 from batch_inference.planner import PassCost
+from batch_inference.scheduled_model import ScheduledModel
 from batch_inference.scheduler import Scheduler
 from batch_inference.text_groups import TextGroup
 from batch_inference.token_rows import Outputs, TokenRows
@@ -122,6 +124,16 @@ class Gpu:
 
 
 @pytest.fixture
+def budget() -> Budget:
+    return Budget(COST)
+
+
+@pytest.fixture
+def models(gpu: Gpu, budget: Budget) -> dict[str, ScheduledModel]:
+    return {"": ScheduledModel(gpu, budget)}
+
+
+@pytest.fixture
 def gpu() -> Iterator[Gpu]:
     gpu = Gpu()
     yield gpu
@@ -139,8 +151,10 @@ def was_lost() -> threading.Event:
 
 
 @pytest.fixture
-def scheduler(gpu: Gpu, records: list[PassRecord], was_lost: threading.Event) -> Iterator[Scheduler]:
-    scheduler = Scheduler(gpu, COST, records.append, was_lost.set, max_in_flight=2)
+def scheduler(
+    gpu: Gpu, models: dict[str, ScheduledModel], records: list[PassRecord], was_lost: threading.Event
+) -> Iterator[Scheduler]:
+    scheduler = Scheduler(models, records.append, was_lost.set, max_in_flight=2)
     yield scheduler
     gpu.finish()
     scheduler.close()
@@ -217,7 +231,7 @@ def test_if_nothing_waits_a_pass_is_collected_at_once(scheduler: Scheduler, gpu:
 
 
 def test_out_of_memory_at_a_launch_lets_the_pass_in_flight_end_first(
-    scheduler: Scheduler, gpu: Gpu, records: list[PassRecord]
+    scheduler: Scheduler, gpu: Gpu, budget: Budget, records: list[PassRecord]
 ) -> None:
     first = texts(1)
     scheduler.submit([first])
@@ -234,7 +248,7 @@ def test_out_of_memory_at_a_launch_lets_the_pass_in_flight_end_first(
         "launch 1", "no memory for 11,12,13,14",
         "collect 1", "launch 11,12", "collect 11,12", "launch 13,14", "collect 13,14",
     ]  # fmt: skip
-    assert scheduler.max_batch_tokens == 10
+    assert budget.cost.max_batch_tokens == 10
     assert sorted(record.num_rows for record in records) == [1, 2, 2]
 
 
@@ -346,14 +360,14 @@ def test_a_device_lost_while_a_failed_pass_waits_for_its_turn_fails_that_one_too
     assert was_lost.wait(WAIT_S)
 
 
-def test_a_fault_in_bookkeeping_is_that_pass_s_alone(gpu: Gpu) -> None:
+def test_a_fault_in_bookkeeping_is_that_pass_s_alone(gpu: Gpu, models: dict[str, ScheduledModel]) -> None:
     def fails_once(record: PassRecord) -> None:
         if not seen:
             seen.append(record)
             raise OSError("no space for statistics")
 
     seen: list[PassRecord] = []
-    scheduler = Scheduler(gpu, COST, fails_once, max_in_flight=2)
+    scheduler = Scheduler(models, fails_once, max_in_flight=2)
     first, second = texts(1, 2, 3, 4), texts(11)
     two_in_flight(scheduler, gpu, first, second)
     gpu.finish()

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
-from batch_inference.budget import PASSES_BEFORE_GROWTH
+from batch_inference.budget import PASSES_BEFORE_GROWTH, Budget
 from batch_inference.errors import DeviceLostError, DeviceOutOfMemoryError, EngineStoppedError, ForwardPassError
 from batch_inference.passes_in_flight import PassRecord
 from batch_inference.planner import PassCost
+from batch_inference.scheduled_model import ScheduledModel
 from batch_inference.scheduler import Scheduler
 from batch_inference.text_groups import TextGroup
 from batch_inference.token_rows import Outputs, TokenRows
@@ -59,6 +60,15 @@ class GatedModel:
             self.gate.release()
 
 
+COST = PassCost(max_batch_tokens=100, overhead_tokens=32)
+
+
+def scheduler_of(
+    model: GatedModel, on_pass: Callable[[PassRecord], None], on_device_lost: Callable[[], None] = lambda: None
+) -> Scheduler:
+    return Scheduler({"": ScheduledModel(model, Budget(COST))}, on_pass, on_device_lost)
+
+
 @pytest.fixture
 def model() -> GatedModel:
     return GatedModel()
@@ -70,8 +80,13 @@ def records() -> list[PassRecord]:
 
 
 @pytest.fixture
-def scheduler(model: GatedModel, records: list[PassRecord]) -> Iterator[Scheduler]:
-    scheduler = Scheduler(model, PassCost(max_batch_tokens=100, overhead_tokens=32), records.append)
+def budget() -> Budget:
+    return Budget(COST)
+
+
+@pytest.fixture
+def scheduler(model: GatedModel, budget: Budget, records: list[PassRecord]) -> Iterator[Scheduler]:
+    scheduler = Scheduler({"": ScheduledModel(model, budget)}, records.append)
     yield scheduler
     model.open()
     scheduler.close()
@@ -207,31 +222,31 @@ def test_a_failed_request_leaves_the_queue(scheduler: Scheduler, model: GatedMod
 
 
 def test_out_of_memory_halves_the_pass_until_it_fits(
-    scheduler: Scheduler, model: GatedModel, records: list[PassRecord]
+    scheduler: Scheduler, model: GatedModel, budget: Budget, records: list[PassRecord]
 ) -> None:
     model.rows_that_fit = 3
     model.open()
     large = group(*range(1, 17))
     scheduler.submit([large])
     assert answers(large) == [[float(number)] for number in range(1, 17)]
-    assert scheduler.max_batch_tokens < 100
+    assert budget.cost.max_batch_tokens < 100
     assert sum(record.num_rows for record in records) == 16
 
 
-def test_the_budget_grows_back(scheduler: Scheduler, model: GatedModel) -> None:
+def test_the_budget_grows_back(scheduler: Scheduler, model: GatedModel, budget: Budget) -> None:
     model.rows_that_fit = 15
     model.open()
     large = group(*range(1, 17))
     scheduler.submit([large])
     large.future.result(WAIT_S)
-    shrunk = scheduler.max_batch_tokens
+    shrunk = budget.cost.max_batch_tokens
     assert shrunk == 40
     for number in range(2 * PASSES_BEFORE_GROWTH):
         one = group(number)
         scheduler.submit([one])
         one.future.result(WAIT_S)
     scheduler.close()
-    assert scheduler.max_batch_tokens == 100
+    assert budget.cost.max_batch_tokens == 100
 
 
 def test_one_text_that_does_not_fit_fails_alone(scheduler: Scheduler, model: GatedModel) -> None:
@@ -248,7 +263,7 @@ def test_a_model_that_loses_answers_is_found_out(records: list[PassRecord]) -> N
         def launch(self, rows: TokenRows) -> Done:
             return Done(np.zeros((1, 1), np.float32))
 
-    scheduler = Scheduler(Loser(), PassCost(100, 32), records.append)
+    scheduler = scheduler_of(Loser(), records.append)
     pair = group(1, 2)
     scheduler.submit([pair])
     with pytest.raises(ForwardPassError, match="1 answers for 2 texts"):
@@ -263,7 +278,7 @@ def test_a_fault_in_bookkeeping_reaches_the_waiter_and_the_worker_lives(model: G
             raise OSError("no space for statistics")
 
     seen: list[PassRecord] = []
-    scheduler = Scheduler(model, PassCost(100, 32), fails_once)
+    scheduler = scheduler_of(model, fails_once)
     model.open()
     first, second = group(1), group(2)
     scheduler.submit([first])
@@ -305,7 +320,7 @@ def test_a_failure_to_prepare_is_a_failure_of_the_pass(records: list[PassRecord]
             return rows
 
     model = Unprepared()
-    scheduler = Scheduler(model, PassCost(100, 32), records.append)
+    scheduler = scheduler_of(model, records.append)
     occupy(scheduler, model)
     bad, good = group(POISON), group(1)
     scheduler.submit([bad, good])
@@ -331,7 +346,7 @@ def test_a_lost_device_fails_every_waiter_and_ends_the_scheduler() -> None:
 
     model = Lost()
     told = threading.Event()
-    scheduler = Scheduler(model, PassCost(100, 32), lambda record: None, told.set)
+    scheduler = scheduler_of(model, lambda record: None, told.set)
     running, waiting = occupy(scheduler, model), group(1)
     scheduler.submit([waiting])
     model.open()

@@ -19,7 +19,8 @@ def test_counters_add_up() -> None:
     snapshot = stats.snapshot()
     assert (snapshot.total_requests, snapshot.total_texts, snapshot.truncated_texts) == (2, 101, 2)
     assert (snapshot.mean_request_s, snapshot.peak_texts) == (2.0, 100)
-    assert (snapshot.forward_passes, snapshot.mean_texts_per_pass, snapshot.padding_ratio) == (2, 50.5, 0.05)
+    models = snapshot.models
+    assert (models.forward_passes, models.mean_texts_per_pass, models.padding_ratio) == (2, 50.5, 0.05)
     assert snapshot.errors == {"queue_full": 1}
     assert snapshot.texts_per_second == pytest.approx(101 / max(1, snapshot.uptime_s))
 
@@ -60,9 +61,13 @@ def test_prometheus_has_the_same_figures() -> None:
     def value(name: str, **labels: str) -> float:
         return REGISTRY.get_sample_value(name, labels) or 0.0
 
-    texts, errors = value("batch_processor_texts_total"), value("batch_processor_errors_total", kind="queue_full")
-    stats = Stats()
+    texts, errors = (
+        value("batch_processor_texts_total", analysis="emotion"),
+        value("batch_processor_errors_total", kind="queue_full"),
+    )
+    stats = Stats(["sentiment", "emotion"])
     stats.count_request(7, 0, 0.5, 0.1)
+    stats.of("emotion").count_texts(7, 0)
     stats.count_error("queue_full")
-    assert value("batch_processor_texts_total") == texts + 7
+    assert value("batch_processor_texts_total", analysis="emotion") == texts + 7
     assert value("batch_processor_errors_total", kind="queue_full") == errors + 1

@@ -16,6 +16,8 @@ from tests.helpers import is_idle, until
 LONG_TEXT = "ok " * 600
 """Longer than the model can take: the most work that one text can be."""
 
+TEXTS = 'batch_processor_texts_total{analysis="sentiment"}'
+
 NUM_ABANDONED = [100, pytest.param(500, marks=pytest.mark.slow)]
 """Many times the 9 threads, one of which each would block."""
 
@@ -81,7 +83,7 @@ def test_users_who_leave_a_batch_cost_nothing(narrow_instance: Instance) -> None
         return await gateway.gauge("batch_processor_requests_in_flight") == 8
 
     async def scenario(gateway: Gateway) -> None:
-        before = await gateway.gauge("batch_processor_texts_total")
+        before = await gateway.gauge(TEXTS)
         work = {"texts": [LONG_TEXT] * 100}
         users = [asyncio.create_task(gateway.post("/process-batch", work)) for _ in range(8)]
         await until(lambda: are_admitted(gateway))
@@ -91,7 +93,7 @@ def test_users_who_leave_a_batch_cost_nothing(narrow_instance: Instance) -> None
         await until(lambda: is_queue_empty(gateway))
         assert (await gateway.post("/analyze-single", {"text": "I love this!"})).status == 200
         # Minutes of work have been dropped: nothing was classified but the text of the one who stayed.
-        assert await gateway.gauge("batch_processor_texts_total") == before + 1
+        assert await gateway.gauge(TEXTS) == before + 1
 
     through_gateway(narrow_instance, scenario, http2=False)
 

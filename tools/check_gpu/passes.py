@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from batch_classification.head import SentimentHead
+from batch_inference.budget import Budget
 from batch_inference.forward.attention_cuda import attend_efficient, attend_flash, attend_row_by_row
 from batch_inference.forward.kernels_cuda import Attend, CudaKernels
 from batch_inference.forward.packed import PackedClassifier
@@ -19,6 +20,7 @@ from batch_inference.forward.padded import PaddedForward
 from batch_inference.forward.row_layout import RowLayout
 from batch_inference.loading import load_model
 from batch_inference.planner import PassCost
+from batch_inference.scheduled_model import ScheduledModel
 from batch_inference.scheduler import Scheduler
 from batch_inference.text_groups import TextGroup
 from batch_inference.token_rows import TokenRows
@@ -196,7 +198,8 @@ def depth(run: Run) -> Figures:
         num_passes = 3 if run.is_dry else 40
         for in_flight in (1, 2):
             cost = PassCost(rows.num_tokens, 0, is_padded=False, is_by_arrival=True)
-            scheduler = Scheduler(model, cost, lambda record: None, max_in_flight=in_flight)
+            models = {"": ScheduledModel(model, Budget(cost))}
+            scheduler = Scheduler(models, lambda record: None, max_in_flight=in_flight)
             _answered(scheduler, rows, 2)
             started_at = time.perf_counter()
             _answered(scheduler, rows, num_passes)
@@ -206,7 +209,7 @@ def depth(run: Run) -> Figures:
     return figures
 
 
-def _answered(scheduler: Scheduler[Any], rows: TokenRows, num_passes: int) -> None:
+def _answered(scheduler: Scheduler, rows: TokenRows, num_passes: int) -> None:
     groups = [TextGroup(rows) for _ in range(num_passes)]
     scheduler.submit(groups)
     for group in groups:
