@@ -14,7 +14,6 @@ from chutes.chute import NodeSelector
 from chutes.image import Image
 
 from batch_http.deployment import DeploymentSettings
-from batch_inference.settings import BUNDLED_MODEL
 
 VERSION = "0.1.0"
 BASE_IMAGE = "parachutes/python:3.12"
@@ -47,7 +46,7 @@ def build_image(settings: DeploymentSettings, *modules: str) -> Image:
 
     Files are found relative to the current folder: run `chutes build` from the folder that holds this file.
     """
-    files = bundled_model(settings) | CODE
+    files = bundled_models(settings) | CODE
     for module in modules:
         files |= {module: f"/app/{module}"} if module.endswith(".py") else {f"{module}/*.py": f"/app/{module}/"}
     variables = baked_variables(settings)
@@ -67,12 +66,10 @@ def build_image(settings: DeploymentSettings, *modules: str) -> Image:
     return image
 
 
-def bundled_model(settings: DeploymentSettings) -> dict[str, str]:
-    """The files of the bundled model, if that is what is served."""
-    if settings.model != BUNDLED_MODEL or settings.bundled_model is None:
-        return {}
-    folder = f"models/{settings.bundled_model.name}"
-    return {f"{folder}/*": f"/app/{folder}/"}
+def bundled_models(settings: DeploymentSettings) -> dict[str, str]:
+    """The files of the bundled models that are served."""
+    folders = [f"models/{path.name}" for path in settings.bundled_models]
+    return {f"{folder}/*": f"/app/{folder}/" for folder in folders}
 
 
 def placement(settings: DeploymentSettings) -> dict[str, Any]:

@@ -2,80 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     Field,
     PlainValidator,
     StrictBool,
-    TypeAdapter,
-    ValidationError,
+    StrictStr,
     ValidationInfo,
 )
-from pydantic_core import ErrorDetails
+from pydantic_core import PydanticCustomError
 
-from batch_http.requests import Failure, Refusal, RequestBody, Text, Texts, Unavailable, clean_text, problem_of
+from batch_http.invalid_texts import InvalidText, OnInvalidText, text_or_problem, texts_or_problems
+from batch_http.requests import Failure, Refusal, RequestBody, Text, Texts, Unavailable, shown
 
 DEFAULT_MAX_LENGTH = 512
 
 
 MaxLength = Annotated[int, Field(strict=True, ge=50, le=1024, description="Tokens of a text the model may see")]
 ReturnAllScores = Annotated[StrictBool, Field(description="Add every label's probability to each result")]
-
-
-@dataclass(frozen=True)
-class InvalidText:
-    """Stands where a text would, had it kept the rules. `problem` lacks the text's place, its sentence's subject."""
-
-    kind: str
-    problem: str
-
-
-_TEXT: TypeAdapter[str] = TypeAdapter(Text)
-_TEXTS: TypeAdapter[list[str]] = TypeAdapter(Texts)
-
-
-def _text_or_problem(value: object, info: ValidationInfo) -> str | InvalidText:
-    """Check a text; if problems of texts are to be reported, one takes the text's place."""
-    try:
-        return _TEXT.validate_python(value)
-    except ValidationError as error:
-        if not _is_reporting(info):
-            raise
-        return _invalid_text(error.errors(include_url=False)[0])
-
-
-def _texts_or_problems(values: list[str], info: ValidationInfo) -> list[str] | list[str | InvalidText]:
-    """The same for a list of texts. What is wrong with the list itself is never reported in place of a text."""
-    try:
-        return _TEXTS.validate_python(values)
-    except ValidationError as error:
-        details = error.errors(include_url=False)
-        if not _is_reporting(info) or not all(detail["loc"] for detail in details):
-            raise
-        problems = {detail["loc"][0]: _invalid_text(detail) for detail in details}
-        return [problems.get(index) or clean_text(value) for index, value in enumerate(values)]
-
-
-def _is_reporting(info: ValidationInfo) -> bool:
-    # Validated before the texts, hence its place in the models; absent if it breaks its own rule.
-    return info.data.get("on_invalid_text") == "report"
-
-
-def _invalid_text(detail: ErrorDetails) -> InvalidText:
-    return InvalidText(detail["type"], problem_of(detail))
-
-
-OnInvalidText = Annotated[
-    Literal["reject", "report"],
-    Field(
-        description="What becomes of a text that breaks a rule: the request is refused (reject), or the text gets an "
-        "error in place of its result, and the others are answered (report)"
-    ),
-]
 
 
 OnLongText = Annotated[
@@ -88,6 +36,46 @@ OnLongText = Annotated[
 ]
 
 
+MAX_ANALYSES = 16
+KNOWN_ANALYSES = "analyses"
+"""In the context of a request's validation: the names that this instance answers to."""
+
+
+def _known_analysis(name: str, info: ValidationInfo) -> str:
+    known = (info.context or {}).get(KNOWN_ANALYSES)
+    if known is not None and name not in known:
+        raise PydanticCustomError(
+            "unknown_analysis",
+            "is {name}, which is not served here; use one of {known}",
+            {"name": repr(shown(name)), "known": ", ".join(known)},
+        )
+    return name
+
+
+def _different_analyses(names: list[str]) -> list[str]:
+    if not names:
+        raise PydanticCustomError("no_analyses", "is empty; name at least one, or leave the field out")
+    for name in names:
+        if names.count(name) > 1:
+            raise PydanticCustomError(
+                "same_analysis", "names {name} more than once; name each once", {"name": repr(name)}
+            )
+    return names
+
+
+Analyses = Annotated[
+    list[Annotated[StrictStr, AfterValidator(_known_analysis)]],
+    Field(
+        strict=True,
+        max_length=MAX_ANALYSES,
+        description="Names of analyses, 1 to 16 different ones of those in /batch-stats: each result has them under "
+        "`analyses`. Left out, the texts are analysed for sentiment alone",
+        json_schema_extra={"minItems": 1, "uniqueItems": True},
+    ),
+    AfterValidator(_different_analyses),
+]
+
+
 class _Request(RequestBody):
     streamed_at = "/process-batch-stream"
 
@@ -95,6 +83,7 @@ class _Request(RequestBody):
     return_all_scores: ReturnAllScores = False
     on_invalid_text: OnInvalidText = "reject"
     on_long_text: OnLongText = "truncate"
+    analyses: Analyses | None = None
 
     @property
     def in_windows(self) -> bool:
@@ -107,7 +96,7 @@ class BatchRequest(_Request):
 
     example = '{"texts": ["I love this!"]}'
 
-    texts: Annotated[list[str | InvalidText], PlainValidator(_texts_or_problems, json_schema_input_type=Texts)]
+    texts: Annotated[list[str | InvalidText], PlainValidator(texts_or_problems, json_schema_input_type=Texts)]
     batch_size: Annotated[int, Field(strict=True, ge=1, le=32, description="Texts per chunk of stream progress")] = 16
 
 
@@ -116,7 +105,7 @@ class SingleRequest(_Request):
 
     example = '{"text": "I love this!"}'
 
-    text: Annotated[str | InvalidText, PlainValidator(_text_or_problem, json_schema_input_type=Text)]
+    text: Annotated[str | InvalidText, PlainValidator(text_or_problem, json_schema_input_type=Text)]
 
 
 def _as_list(inputs: object) -> object:
@@ -148,8 +137,15 @@ class TextClassificationRequest(RequestBody):
     parameters: TextClassificationParameters | None = None
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+_IF_ANY: Any = Field(default=None, exclude_if=_is_none)
+
+
 class TextResult(BaseModel):
-    """The answer for one text."""
+    """The answer for one text, of a request that names no analyses."""
 
     text: str | None
     sentiment: str
@@ -160,15 +156,46 @@ class TextResult(BaseModel):
     tokens_dropped: int = Field(description="Tokens that the model did not see; 0 unless truncated")
     windows: int | None = Field(
         default=None,
-        exclude_if=lambda windows: windows is None,
+        exclude_if=_is_none,
         description="Windows that the text was read in, if they were asked for",
     )
     labels: list[str] | None = Field(
         default=None,
-        exclude_if=lambda labels: labels is None,
+        exclude_if=_is_none,
         description="Those of a model with many labels at once that hold, at 0.5 or more; best first, may be empty",
     )
-    scores: dict[str, float] | None = Field(default=None, exclude_if=lambda scores: scores is None)
+    scores: dict[str, float] | None = _IF_ANY
+
+
+class AnalysisResult(BaseModel):
+    """What one analysis says of a text."""
+
+    label: str
+    confidence: float
+    token_count: int
+    truncated: bool
+    tokens_dropped: int
+    windows: int | None = _IF_ANY
+    labels: list[str] | None = _IF_ANY
+    scores: dict[str, float] | None = _IF_ANY
+
+
+class AnalysedText(BaseModel):
+    """The answer for one text, of a request that names `analyses`.
+
+    `sentiment`, `confidence` and `scores` are there if sentiment is one of them; token counts are the first one's.
+    """
+
+    text: str | None
+    processing_order: int
+    sentiment: str | None = _IF_ANY
+    confidence: float | None = _IF_ANY
+    scores: dict[str, float] | None = _IF_ANY
+    token_count: int
+    truncated: bool
+    tokens_dropped: int
+    windows: int | None = _IF_ANY
+    analyses: dict[str, AnalysisResult] | None
 
 
 class FailedText(BaseModel):
@@ -178,11 +205,17 @@ class FailedText(BaseModel):
     error: Failure
 
 
-Result = TextResult | FailedText
+Result = TextResult | AnalysedText | FailedText
 
 
 class SingleResult(TextResult):
     """Answer of `POST /analyze-single`."""
+
+    processing_time: float
+
+
+class AnalysedSingle(AnalysedText):
+    """Answer of `POST /analyze-single` to a request that names `analyses`."""
 
     processing_time: float
 
@@ -257,6 +290,12 @@ class _EventWithResults(BaseModel):
         default=False,
         exclude_if=lambda omitted: not omitted,
         description="The line would still be too long: its results lack `scores`, and have null for `labels`",
+    )
+    analyses_omitted: bool = Field(
+        default=False,
+        exclude_if=lambda omitted: not omitted,
+        description="Nor would it have room for `analyses`, which are null in its results: those of `completed` are in "
+        "the lines before it",
     )
 
 

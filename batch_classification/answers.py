@@ -3,43 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
 
-from batch_classification.settings import ClassifierSettings
+from batch_classification.analysed import analysed_results, held_labels
 from batch_http.errors import ErrorReport
+from batch_http.invalid_texts import InvalidText
 from batch_http.responses import Json
 from batch_inference.engine import Engine
 from batch_inference.heads import probabilities as probabilities_of
-from batch_inference.outcome import Outcome
+from batch_inference.outcome import Outcome, Outcomes
 from schemas import (
     BatchRequest,
-    InvalidText,
     SingleRequest,
     TextClassificationParameters,
     TextClassificationRequest,
 )
 
-HOLDS_FROM: Final = 0.5
-"""Probability from which a label holds, of a model that gives each its own."""
-
-
-def valid_texts(texts: Sequence[str | InvalidText]) -> list[str]:
-    """What the engine is asked about."""
-    return [text for text in texts if isinstance(text, str)]
-
 
 def text_results(
-    request: BatchRequest | SingleRequest, texts: Sequence[str | InvalidText], outcome: Outcome, start: int = 0
+    request: BatchRequest | SingleRequest,
+    texts: Sequence[str | InvalidText],
+    outcome: Outcome | Outcomes,
+    start: int = 0,
 ) -> list[Json]:
-    """The answers for these texts, in order: a `TextResult` each, or a `FailedText`.
+    """The answers for these texts, in order: a `TextResult` each, or an `AnalysedText`, or a `FailedText`.
 
     Args:
         request: what was asked for.
         texts: some of its texts, one after the other.
-        outcome: what the engine says of the valid ones.
+        outcome: what the engine says of the valid ones; of several analyses, if the request names any.
         start: index of the first of these texts in the request.
     """
-    answered = _text_results(request, texts, outcome, start)
+    valid = [(order, text) for order, text in enumerate(texts, start) if isinstance(text, str)]
+    answered = (
+        analysed_results(request, valid, outcome)
+        if isinstance(outcome, Outcomes)
+        else _text_results(request, valid, outcome)
+    )
     return [
         {"processing_order": order, "error": _failure(f"texts[{order}]", text)}
         if isinstance(text, InvalidText)
@@ -49,11 +48,10 @@ def text_results(
 
 
 def _text_results(
-    request: BatchRequest | SingleRequest, texts: Sequence[str | InvalidText], outcome: Outcome, start: int
+    request: BatchRequest | SingleRequest, valid: Sequence[tuple[int, str]], outcome: Outcome
 ) -> Iterator[Json]:
-    """A `TextResult` for each valid text. Its fields come from the columns of the outcome."""
+    """A `TextResult` for each valid text, given with its index. Its fields come from the columns of the outcome."""
     labels = outcome.labels
-    valid = [(order, text) for order, text in enumerate(texts, start) if isinstance(text, str)]
     best_labels = outcome.answers.argmax(axis=1).tolist()
     columns = zip(
         valid,
@@ -77,8 +75,7 @@ def _text_results(
         if request.in_windows:
             result["windows"] = num_windows
         if outcome.is_multi_label:
-            best_first = sorted(range(len(labels)), key=probabilities.__getitem__, reverse=True)
-            result["labels"] = [labels[index] for index in best_first if probabilities[index] >= HOLDS_FROM]
+            result["labels"] = held_labels(labels, probabilities)
         if request.return_all_scores:
             result["scores"] = dict(zip(labels, probabilities, strict=True))
         yield result
@@ -89,11 +86,13 @@ def _failure(name: str, text: InvalidText) -> Json:
     return {"code": text.kind, "message": f"{name} {text.problem}"}
 
 
-def batch_result(
-    request: BatchRequest, outcome: Outcome, processing_time: float, engine: Engine, settings: ClassifierSettings
-) -> Json:
-    """Answer of `/process-batch`, a `BatchResult`; `processing_time` in seconds."""
+def batch_result(request: BatchRequest, outcome: Outcome | Outcomes, processing_time: float, engine: Engine) -> Json:
+    """Answer of `/process-batch`, a `BatchResult`; `processing_time` in seconds.
+
+    Of a request that names analyses, the model is that of the first, and counts and times are of all of them.
+    """
     num_texts = len(request.texts)
+    served = engine.served_by(request.analyses[0] if request.analyses else None)
     return {
         "results": text_results(request, request.texts, outcome),
         "total_texts": num_texts,
@@ -102,14 +101,14 @@ def batch_result(
         "batch_info": {
             "requested_batch_size": request.batch_size,
             "actual_batches_used": outcome.usage.num_passes,
-            "max_length": engine.effective_max_length(request.max_length),
-            "device": engine.model.device,
-            "model": settings.model,
-            "precision": engine.model.precision,
+            "max_length": served.effective_max_length(request.max_length),
+            "device": served.model.device,
+            "model": served.settings.model,
+            "precision": served.model.precision,
         },
         "performance_metrics": {
             "texts_per_second": len(outcome) / processing_time,
-            "gpu_memory_used": engine.model.memory_gib(),
+            "gpu_memory_used": served.model.memory_gib(),
             "total_tokens_processed": outcome.num_tokens_run,
             "queue_time": outcome.queue_time_s,
             "inference_time": outcome.usage.inference_time_s,
@@ -118,8 +117,9 @@ def batch_result(
     }
 
 
-def single_result(request: SingleRequest, outcome: Outcome, processing_time: float) -> Json:
-    """Answer of `/analyze-single`, a `SingleResult` or a `FailedSingle`; `processing_time` in seconds."""
+def single_result(request: SingleRequest, outcome: Outcome | Outcomes, processing_time: float) -> Json:
+    """Answer of `/analyze-single`, a `SingleResult`, an `AnalysedSingle` or a `FailedSingle`; `processing_time` in
+    seconds."""
     if isinstance(request.text, InvalidText):
         return {"processing_order": 0, "error": _failure("text", request.text), "processing_time": processing_time}
     [result] = text_results(request, [request.text], outcome)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from batch_http.engine_stats import BatchStats
+from batch_classification.stats import ClassifierStats
 from batch_http.openapi import Answer, Endpoint, openapi_document
 from batch_http.requests import Refusal, Unavailable
 from schemas import (
+    AnalysedSingle,
     BatchCompleteEvent,
     BatchRequest,
     BatchResult,
@@ -59,6 +60,7 @@ _BATCH_EXAMPLES: Final = {
         "return_all_scores": True,
         "on_invalid_text": "report",
         "on_long_text": "window",
+        "analyses": ["sentiment"],
     },
 }
 
@@ -166,7 +168,9 @@ ENDPOINTS: Final = [
             "every option": {"text": "I love this!", "max_length": 128, "return_all_scores": True},
         },
         answers={
-            200: Answer("The text's result", [SingleResult, FailedSingle], _LOVE | {"processing_time": 0.0113}),
+            200: Answer(
+                "The text's result", [SingleResult, AnalysedSingle, FailedSingle], _LOVE | {"processing_time": 0.0113}
+            ),
             **_ERRORS,
         },
     ),
@@ -192,12 +196,26 @@ ENDPOINTS: Final = [
         },
     ),
     Endpoint(
+        "post",
+        "/text-classification/{analysis}",
+        "text_classification_analysis",
+        "The same, of one analysis",
+        "As `/text-classification`, which is that of sentiment.",
+        request=TextClassificationRequest,
+        examples={"a text": {"inputs": "I love this!"}},
+        path_parameters={"analysis": "One of those in /batch-stats, such as `sentiment`"},
+        answers={
+            200: Answer("As `/text-classification`", [LabelScore], is_list_of_lists=True),
+            **_ERRORS_IN_ONE_SENTENCE,
+        },
+    ),
+    Endpoint(
         "get",
         "/batch-stats",
         "get_batch_stats",
         "What the instance has done and is doing",
         "Counted since it started, unless said otherwise.",
-        answers={200: Answer("The figures", [BatchStats])},
+        answers={200: Answer("The figures", [ClassifierStats])},
     ),
 ]
 

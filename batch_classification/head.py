@@ -1,12 +1,14 @@
-"""The engine's head for sentiment: a classifier, of tweets with handles and links masked or of any other texts."""
+"""The engine's heads for analyses: classifiers, of tweets with handles and links masked or of any other texts."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Self
 
+from batch_classification.analysis_list import TextPreparation
 from batch_classification.masking import mask_handles_and_links
+from batch_classification.settings import SENTIMENT
 from batch_inference.errors import ModelLoadError
 from batch_inference.heads import AS_IT_IS, ClassifierHead
 
@@ -15,28 +17,22 @@ logger = logging.getLogger(__name__)
 SENTIMENTS: Final = ("NEGATIVE", "NEUTRAL", "POSITIVE")
 
 TWEETS: Final = "tweets"
-TextPreparation = Literal["auto", "tweets", "none"]
 
 CARDIFF: Final = "cardiffnlp"
 """Owner of the hub's models that were trained on masked tweets."""
 
 
-class SentimentHead(ClassifierHead):
-    """The classifier that this service is for.
+class AnalysisHead(ClassifierHead):
+    """The classifier of an analysis, with the labels of its checkpoint.
 
     Args:
+        name: of the analysis.
         text_preparation: `tweets` masks handles and links, `none` leaves texts as they are, and `auto` asks the
             checkpoint.
     """
 
-    name = "sentiment"
-    known_answers: Mapping[str, str] = {
-        "I love this, it is wonderful!": "POSITIVE",
-        "This is terrible, I hate it.": "NEGATIVE",
-        "The meeting is on Monday at ten.": "NEUTRAL",
-    }
-
-    def __init__(self, text_preparation: TextPreparation = "auto") -> None:
+    def __init__(self, name: str, text_preparation: TextPreparation = "auto") -> None:
+        self.name = name
         self.text_preparation = text_preparation
 
     def fitted(self, config: Any, source: str) -> Self:
@@ -48,6 +44,19 @@ class SentimentHead(ClassifierHead):
 
     def prepare_text(self, text: str) -> str:
         return mask_handles_and_links(text) if self.text_preparation == TWEETS else text
+
+
+class SentimentHead(AnalysisHead):
+    """The classifier that this service is for."""
+
+    known_answers: Mapping[str, str] = {
+        "I love this, it is wonderful!": "POSITIVE",
+        "This is terrible, I hate it.": "NEGATIVE",
+        "The meeting is on Monday at ten.": "NEUTRAL",
+    }
+
+    def __init__(self, text_preparation: TextPreparation = "auto") -> None:
+        super().__init__(SENTIMENT, text_preparation)
 
     def own_labels(self, config: Any) -> tuple[str, ...]:
         labels = super().own_labels(config)

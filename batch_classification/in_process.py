@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from batch_classification.head import SentimentHead
+from batch_classification.models import start_with_analyses
 from batch_classification.settings import ClassifierSettings
 from batch_inference.engine import Engine
 from batch_inference.loading import load_model
@@ -20,7 +21,7 @@ def start_engine(**overrides: Any) -> Engine:
         ModelLoadError: the model cannot be loaded, or fails the self-test.
     """
     settings = load_settings(ClassifierSettings, **overrides)
-    return Engine.start(settings, SentimentHead(settings.text_preparation))
+    return start_with_analyses(settings)
 
 
 def load_classifier(**overrides: Any) -> EncoderModel:

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
+from batch_http.invalid_texts import InvalidText
 from batch_http.requests import InvalidRequest, Problem
 from batch_inference.admitted import AdmittedTexts
-from batch_inference.engine import Engine
-from schemas import BatchRequest, InvalidText, SingleRequest
+from batch_inference.admitted_for_several import AdmittedForSeveral
+from schemas import BatchRequest, SingleRequest
 
 RequestT = TypeVar("RequestT", BatchRequest, SingleRequest)
 
 TOO_MANY_TOKENS = "too_many_tokens"
 
 
-def without_long_texts(request: RequestT, admitted: AdmittedTexts, engine: Engine) -> RequestT:
+def without_long_texts(request: RequestT, admitted: AdmittedTexts | AdmittedForSeveral) -> RequestT:
     """The request as it is, unless it rejects long texts and has some: then those are `InvalidText`s, and are not run.
 
     Args:
         request: the request.
-        admitted: its valid texts.
-        engine: knows what the model takes.
+        admitted: its valid texts; a text that is too long for one analysis is too long.
 
     Raises:
         InvalidRequest: it rejects invalid texts, too.
@@ -28,10 +29,10 @@ def without_long_texts(request: RequestT, admitted: AdmittedTexts, engine: Engin
     if request.on_long_text != "reject":
         return request
     texts = list(request.texts) if isinstance(request, BatchRequest) else [request.text]
-    limit = engine.effective_max_length(request.max_length)
-    num_dropped = admitted.encoded.num_dropped.tolist()
-    dropped = iter(num_dropped)
-    checked = [text if isinstance(text, InvalidText) else _checked(text, next(dropped), limit) for text in texts]
+    seen_by = [admitted] if isinstance(admitted, AdmittedTexts) else list(admitted.by_model.values())
+    problems = _problems(seen_by)
+    in_order = iter(problems)
+    checked = [text if isinstance(text, InvalidText) else next(in_order) or text for text in texts]
     if checked == texts:
         return request
     if request.on_invalid_text == "reject":
@@ -44,13 +45,21 @@ def without_long_texts(request: RequestT, admitted: AdmittedTexts, engine: Engin
                 if isinstance(text, InvalidText)
             ]
         )
-    admitted.drop([num > 0 for num in num_dropped])
+    admitted.drop([problem is not None for problem in problems])
     return request.model_copy(update={"texts": checked} if isinstance(request, BatchRequest) else {"text": checked[0]})
 
 
-def _checked(text: str, num_dropped: int, limit: int) -> str | InvalidText:
-    if not num_dropped:
-        return text
+def _problems(seen_by: Sequence[AdmittedTexts]) -> list[InvalidText | None]:
+    """What is wrong with each text; None if nothing is."""
+    dropped_by = zip(*(admitted.encoded.num_dropped.tolist() for admitted in seen_by), strict=True)
+    limits = [admitted.max_length for admitted in seen_by]
+    return [
+        next((_too_long(limit, num) for limit, num in zip(limits, dropped, strict=True) if num), None)
+        for dropped in dropped_by
+    ]
+
+
+def _too_long(limit: int, num_dropped: int) -> InvalidText:
     return InvalidText(
         TOO_MANY_TOKENS,
         f"has {limit + num_dropped} tokens, max_length allows {limit}; shorten it, or set on_long_text to window or "

@@ -6,15 +6,15 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 
-from batch_classification.answers import text_results, valid_texts
+from batch_classification.admission import admitted_request, valid_texts
+from batch_classification.answers import text_results
 from batch_classification.long_texts import without_long_texts
 from batch_http.callers import caller_of
 from batch_http.errors import CLIENT_GONE, report_on
 from batch_http.json_lines import MAX_LINE_BYTES, MAX_WRITES, in_few_writes, json_line
 from batch_http.responses import Json
-from batch_inference.chunks import Chunks
 from batch_inference.engine import Engine
-from batch_inference.outcome import Outcome
+from batch_inference.outcome import Outcome, Outcomes
 from schemas import BatchRequest
 
 
@@ -29,12 +29,8 @@ def stream_batch(engine: Engine, request: BatchRequest, body: object = None) -> 
     """
     starts = range(0, len(request.texts), request.batch_size)
     chunks_per_write = -(-len(starts) // (MAX_WRITES - 1))
-    texts, max_length = valid_texts(request.texts), request.max_length
-    with (
-        caller_of(body) as caller,
-        engine.admitted(texts, max_length, caller, in_windows=request.in_windows) as admitted,
-    ):
-        request = without_long_texts(request, admitted, engine)
+    with caller_of(body) as caller, admitted_request(engine, request, caller) as admitted:
+        request = without_long_texts(request, admitted)
         sizes = [len(valid_texts(request.texts[start : start + request.batch_size])) for start in starts]
         events = _events(engine, request, admitted.in_chunks(sizes), len(starts))
         yield from in_few_writes((_line(event), _ends_write(event, chunks_per_write)) for event in events)
@@ -45,7 +41,9 @@ def _ends_write(event: Json, chunks_per_write: int) -> bool:
     return bool(event["status"] == "processing_batch" and (event["batch_number"] - 1) % chunks_per_write == 0)
 
 
-def _events(engine: Engine, request: BatchRequest, chunks: Chunks[Outcome], num_chunks: int) -> Iterator[Json]:
+def _events(
+    engine: Engine, request: BatchRequest, chunks: Iterator[Outcome | Outcomes], num_chunks: int
+) -> Iterator[Json]:
     """The events, each as its model in `schemas` has it: a `StreamEvent`."""
     num_texts, size = len(request.texts), request.batch_size
     started_at = time.monotonic()
@@ -98,7 +96,8 @@ def _events(engine: Engine, request: BatchRequest, chunks: Chunks[Outcome], num_
 
 
 def _line(event: Json) -> bytes:
-    """One line within its bounds: without texts if need be, and without scores if a model has many labels."""
+    """One line within its bounds: without texts if need be, without scores if a model has many labels, and without
+    analyses if these are many."""
     line = json_line(event)
     if len(line) <= MAX_LINE_BYTES:
         return line
@@ -106,16 +105,25 @@ def _line(event: Json) -> bytes:
     if len(line) <= MAX_LINE_BYTES:
         return line
     short = _shortened(event, "texts_omitted", {"text": None, "labels": None, "scores": None})
-    return json_line({"scores_omitted": True, **short})
+    line = json_line({"scores_omitted": True, **short})
+    if len(line) <= MAX_LINE_BYTES:
+        return line
+    shorter = _shortened(short, "analyses_omitted", {"analyses": None})
+    return json_line({"scores_omitted": True, **shorter})
 
 
 def _shortened(event: Json, flag: str, left_out: Json) -> Json:
-    """The event with other values in its results, where they have such fields."""
+    """The event with other values in its results, and in those of their analyses, where they have such fields."""
     short = {flag: True, **event}
     for name in ("partial_results", "final_results"):
         for_all = short.get(name)
         if for_all is not None:
-            short[name] = [
-                result | {field: value for field, value in left_out.items() if field in result} for result in for_all
-            ]
+            short[name] = [_without(result, left_out) for result in for_all]
     return short
+
+
+def _without(result: Json, left_out: Json) -> Json:
+    shorter = result | {field: value for field, value in left_out.items() if field in result}
+    if shorter.get("analyses"):
+        shorter["analyses"] = {name: _without(each, left_out) for name, each in shorter["analyses"].items()}
+    return shorter

@@ -52,7 +52,7 @@ class BatchStats(BaseModel):
 
 
 def batch_stats(engine: Engine, settings: EncoderSettings) -> BatchStats:
-    """Answer of `/batch-stats`."""
+    """Answer of `/batch-stats`. Of several models, counts are of all of them, and the rest is the first one's."""
     counted = engine.stats.snapshot()
     return BatchStats(
         total_requests=counted.total_requests,

@@ -53,6 +53,7 @@ class Endpoint:
     Attributes:
         examples: bodies that show what can be asked, by name.
         answers: by status.
+        path_parameters: what stands in braces in the path, each with its description.
     """
 
     method: Literal["get", "post"]
@@ -63,6 +64,7 @@ class Endpoint:
     answers: dict[int, Answer]
     request: type[BaseModel] | None = None
     examples: dict[str, Any] | None = None
+    path_parameters: dict[str, str] | None = None
 
 
 def openapi_document(title: str, version: str, description: str, endpoints: Sequence[Endpoint]) -> dict[str, Any]:
@@ -98,6 +100,11 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         "summary": endpoint.summary,
         "description": endpoint.description,
     }
+    if endpoint.path_parameters:
+        operation["parameters"] = [
+            {"name": name, "in": "path", "required": True, "description": description, "schema": {"type": "string"}}
+            for name, description in endpoint.path_parameters.items()
+        ]
     if endpoint.request:
         examples = {name: {"value": value} for name, value in (endpoint.examples or {}).items()}
         content = {"schema": _reference(endpoint.request), "examples": examples}

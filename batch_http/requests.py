@@ -110,8 +110,16 @@ class InvalidRequest(ValueError):
 RequestT = TypeVar("RequestT", bound=RequestBody)
 
 
-def parse_request(model: type[RequestT], body: object, *, streams: bool = False) -> RequestT:
-    """Check a decoded JSON body; `streams` says whether the endpoint answers as a stream.
+def parse_request(
+    model: type[RequestT], body: object, *, streams: bool = False, context: dict[str, Any] | None = None
+) -> RequestT:
+    """Check a decoded JSON body.
+
+    Args:
+        model: what it must be.
+        body: the body.
+        streams: whether the endpoint answers as a stream.
+        context: what only this instance knows, for the model's validators.
 
     Raises:
         InvalidRequest: with every problem of the body, each one sentence that names the place and the mend.
@@ -132,7 +140,8 @@ def parse_request(model: type[RequestT], body: object, *, streams: bool = False)
     request = None
     try:
         request = model.model_validate(
-            {name: value for name, value in body.items() if name in known and not _is_left_out(model, name, value)}
+            {name: value for name, value in body.items() if name in known and not _is_left_out(model, name, value)},
+            context=context,
         )
     except ValidationError as error:
         problems = [_problem(model, detail) for detail in error.errors(include_url=False)] + problems
@@ -153,7 +162,10 @@ _MEND = {
     "less_than_equal": "must be {le} or less",
     "extra_forbidden": "is not known here; remove it",
 }
-_TEXT_PROBLEMS = {"blank_text", "text_too_long", "nul_character", "lone_surrogate", "token_ids"}
+_OWN_SENTENCES = {
+    *("blank_text", "text_too_long", "nul_character", "lone_surrogate", "token_ids"),
+    *("no_analyses", "unknown_analysis", "same_analysis"),
+}
 _EXPECTED = {
     "string_type": "a string",
     "list_type": "a list of strings",
@@ -178,7 +190,7 @@ def _problem(model: type[RequestBody], detail: ErrorDetails) -> Problem:
 def problem_of(detail: ErrorDetails) -> str:
     """The sentence that says what is wrong and how to mend it, without its subject."""
     kind, context, value = detail["type"], detail.get("ctx", {}), detail["input"]
-    if kind in _TEXT_PROBLEMS:
+    if kind in _OWN_SENTENCES:
         return detail["msg"]
     if kind == "literal_error":
         found = f"{shown(value)!r}" if isinstance(value, str) else _json_type(value)

@@ -44,7 +44,7 @@ def load_checkpoint(
     # A checkpoint without safetensors would be sent for conversion, on a thread that outlives the start-up.
     os.environ["DISABLE_SAFETENSORS_CONVERSION"] = "1"
     source, revision = settings.model_source, settings.pinned_revision
-    named = f"{settings.variable('model')}={settings.model!r}"
+    named = settings.named_model
     if reason := why_unusable(source, revision, is_loaded=True):
         raise ModelLoadError(f"{named} {reason}")
     try:

@@ -98,6 +98,10 @@ class Engine:
         """What is loaded; of several models, the first."""
         return self._first.model
 
+    def served_by(self, name: str | None) -> ServedModel:
+        """The model of this name, or the first."""
+        return self._first if name is None else self.served[name]
+
     @property
     def max_batch_tokens(self) -> int:
         """Tokens a forward pass may hold now, padding included; of several models, the first one's."""
@@ -118,14 +122,20 @@ class Engine:
         return self._first.effective_max_length(max_length)
 
     def run(
-        self, texts: Sequence[str], max_length: int, caller: Caller | None = None, *, in_windows: bool = False
+        self,
+        texts: Sequence[str],
+        max_length: int,
+        caller: Caller | None = None,
+        *,
+        in_windows: bool = False,
+        model: str | None = None,
     ) -> Outcome:
         """Run texts together; blocks until they are done.
 
         Raises:
             as `admitted`, and as `AdmittedTexts.run`.
         """
-        with self.admitted(texts, max_length, caller, in_windows=in_windows) as admitted:
+        with self.admitted(texts, max_length, caller, in_windows=in_windows, model=model) as admitted:
             return admitted.run()
 
     @contextmanager
@@ -155,7 +165,7 @@ class Engine:
         self._limit.check_open()
         caller = caller or Caller()
         arrived_at = time.monotonic()
-        served = self._first if model is None else self.served[model]
+        served = self.served_by(model)
         max_length = served.effective_max_length(max_length)
         stride = self._window_stride if in_windows else None
 

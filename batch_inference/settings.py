@@ -73,8 +73,17 @@ class ModelSettings(ChuteSettings):
     @property
     def model_source(self) -> str:
         """What `from_pretrained` takes: a hub id or a path."""
-        is_bundled = self.model == BUNDLED_MODEL and self.bundled_model is not None
-        return str(self.bundled_model) if is_bundled else self.model
+        return str(self.bundled_model) if self.model == BUNDLED_MODEL and self.bundled_model else self.model
+
+    @property
+    def named_model(self) -> str:
+        """How messages name the model."""
+        return f"{self.variable('model')}={self.model!r}"
+
+    @property
+    def bundled_models(self) -> list[Path]:
+        """The folders of this repository that are served."""
+        return [self.bundled_model] if self.model == BUNDLED_MODEL and self.bundled_model else []
 
     @property
     def is_default_model(self) -> bool:

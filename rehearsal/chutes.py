@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from batch_classification.settings import ClassifierSettings
+from batch_classification.settings import ClassifierSettings, bundled_analyses
 from batch_embedding.settings import MINILM_MODEL, EmbedderSettings
 from batch_generation.settings import GeneratorSettings
 from batch_http.deployment import DeploymentSettings
@@ -52,6 +52,7 @@ CHUTES = {
         "/process-batch",
         '{"texts": ["I love this!", "What a waste of money.", "The parcel came on Monday."]}',
         "Open it in a browser, or try:",
+        bundled_settings={"analyses": bundled_analyses()},
     ),
     "batch_embedder": LocalChute(
         EmbedderSettings,

@@ -12,7 +12,9 @@ from typing import Any
 import httpx
 from pydantic import ValidationError
 
+from batch_classification.settings import SENTIMENT, ClassifierSettings
 from batch_http.deployment import DeploymentSettings
+from batch_inference.settings import ModelSettings
 from platform_rules.chute_args import ChuteArgs
 from platform_rules.gpus import LAST_KNOWN_PRICES, PRICES_OF, PRICES_URL, published_prices
 from platform_rules.refusals import SHELL_REDIRECT, hourly_price, image_refusal, refusals
@@ -30,14 +32,14 @@ class Plan:
         chute: the SDK's object.
         sent: the body of the deployment.
         prefix: of the names of its settings' environment variables.
-        model: the hub id or folder that it is to load.
+        models: what it is to load, by the name of its analysis; by an empty one if it has one model.
     """
 
     reference: str
     chute: Any
     sent: dict[str, Any]
     prefix: str
-    model: str
+    models: Mapping[str, ModelSettings]
 
     @property
     def image_name(self) -> str:
@@ -58,11 +60,12 @@ class Plan:
         image, broken = self.chute.image, []
         if self.chute._username == PLACEHOLDER_USERNAME:
             broken.append(f"{self.prefix}USERNAME is not set: the image and the chute must be your own.")
-        if Path(self.model).is_dir() or self.model.startswith(("/", ".", "~")):
-            broken.append(
-                f"{self.prefix}MODEL={self.model!r} is a folder of this machine, and the image does not hold it: "
-                "upload it to the hub and set its hub id, as docs/your-model.md says."
-            )
+        broken += [
+            f"{settings.named_model} is a folder of this machine, and the image does not hold it: "
+            "upload it to the hub and set its hub id, as docs/your-model.md says."
+            for settings in self.models.values()
+            if Path(settings.model).is_dir() or settings.model.startswith(("/", ".", "~"))
+        ]
         if redirect := SHELL_REDIRECT.search(str(image)):
             broken.append(f"The shell would take this for a redirect: {redirect[0]}")
         if refusal := image_refusal(image.name, image.tag):
@@ -85,7 +88,14 @@ def planned(file: str) -> Plan:
     module = importlib.import_module(file)
     reference = f"{file}:chute"
     sent = chute_args(module.chute, reference)
-    return Plan(reference, module.chute, sent, module.settings.env_prefix(), module.settings.model)
+    return Plan(reference, module.chute, sent, module.settings.env_prefix(), models_of(module.settings))
+
+
+def models_of(settings: ModelSettings) -> dict[str, ModelSettings]:
+    """What a chute loads, by the name of its analysis; by an empty one if it has one model."""
+    if not isinstance(settings, ClassifierSettings) or not settings.further_analyses:
+        return {"": settings}
+    return {SENTIMENT: settings, **{analysis.name: analysis for analysis in settings.further_analyses}}
 
 
 def chute_args(chute: Any, reference: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from platform_rules.refusals import BUILDING_BALANCE, FEE_HOURS
+from tools.model_memory import weights_gib
 from tools.plan import Plan, planned, read_prices
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,6 +42,13 @@ def describe(plan: Plan) -> None:
     for cord in sent["cords"]:
         stream = ", a stream" if cord["stream"] else ""
         print(f"        {cord['public_api_method']} {cord['public_api_path']}{stream}")
+    if len(plan.models) > 1:
+        print("models")
+        for name, settings in plan.models.items():
+            gib = weights_gib(settings)
+            revision = f"@{settings.pinned_revision}" if settings.pinned_revision else ""
+            memory = "of unknown size" if gib is None else f"{gib:.2f} GiB of weights"
+            print(f"        {name}: {settings.model}{revision}, {memory}")
     print("baked in")
     for line in str(plan.chute.image).splitlines():
         if line.startswith("ENV "):

@@ -99,7 +99,7 @@ def measure_stages(texts_file: str) -> None:
         "parse": lambda: parse_request(BatchRequest, {"texts": texts}),
         "tokenize": lambda: engine.model.tokenizer.encode(texts, MAX_LENGTH),
         "tokenize, queue, deliver": lambda: engine.run(texts, MAX_LENGTH),
-        "answer": lambda: json_response(batch_result(request, outcome, 0.1, engine, settings)),
+        "answer": lambda: json_response(batch_result(request, outcome, 0.1, engine)),
     }
     took: dict[str, list[float]] = {name: [] for name in stages}
     for _ in range(STAGE_ROUNDS):

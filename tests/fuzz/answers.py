@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from batch_http.engine_stats import BatchStats
-from schemas import BatchResult, FailedSingle, LabelScore, SingleResult
+from schemas import AnalysedSingle, BatchResult, FailedSingle, LabelScore, SingleResult
 
 STATUSES = {200, 400, 404, 405, 429}
 """All there is. Anything else would count against the instance on the platform, or be a fault."""
@@ -95,7 +95,7 @@ def _check_batch(request: dict[str, Any], content: bytes) -> None:
 
 def _check_single(request: dict[str, Any], content: bytes) -> None:
     result = json.loads(content)
-    model = FailedSingle if "error" in result else SingleResult
+    model = FailedSingle if "error" in result else AnalysedSingle if "analyses" in result else SingleResult
     answer = model.model_validate_json(content, strict=True)
     assert answer.processing_time > 0
     _check_results(request, [request["text"]], [result])
@@ -186,6 +186,7 @@ def _check_result(request: dict[str, Any], text: str, result: dict[str, Any]) ->
         assert not result["truncated"] or result["token_count"] == limit
     if request.get("on_long_text") == "reject":
         assert not result["truncated"]
+    assert list(result.get("analyses", [])) == request.get("analyses", [])
     scores = result.get("scores")
     assert (scores is not None) == request.get("return_all_scores", False)
     if scores is not None:

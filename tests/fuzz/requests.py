@@ -63,6 +63,7 @@ options = {
     "return_all_scores": st.booleans(),
     "on_invalid_text": st.sampled_from(["reject", "report"]),
     "on_long_text": st.sampled_from(["truncate", "window", "reject"]),
+    "analyses": st.just(["sentiment"]),
 }
 valid_singles = st.fixed_dictionaries({"text": texts}, optional=options)
 several_texts = st.one_of(st.lists(texts, min_size=1, max_size=6), st.integers(1, 100).map(lambda n: ["ok"] * n))

@@ -10,12 +10,11 @@ from pydantic import BaseModel
 
 import schemas
 from batch_classification import answers
-from batch_classification.settings import ClassifierSettings
+from batch_classification.admission import valid_texts
+from batch_classification.stats import ClassifierStats
 from batch_classification.stream import stream_batch
-from batch_http.engine_stats import BatchStats
 from batch_http.responses import json_response
 from batch_inference.engine import Engine
-from batch_inference.settings import load_settings
 from schemas import BatchRequest, BatchResult, SingleRequest, SingleResult
 
 TEXTS = ["I love this!", 'A "quoted" \\ back\tslash', "ünïcödé 字 😀 \u2028", "plain"]
@@ -36,8 +35,8 @@ def check(content: bytes, model: type[BaseModel]) -> None:
 def test_a_batch(engine: Engine, with_scores: bool) -> None:
     texts = [*TEXTS, " ", "the text before is blank"]
     request = BatchRequest(texts=texts, return_all_scores=with_scores, on_invalid_text="report")
-    outcome = engine.run(answers.valid_texts(request.texts), request.max_length)
-    result = answers.batch_result(request, outcome, 0.25, engine, load_settings(ClassifierSettings))
+    outcome = engine.run(valid_texts(request.texts), request.max_length)
+    result = answers.batch_result(request, outcome, 0.25, engine)
     check(json_response(result).body, BatchResult)
 
 
@@ -62,9 +61,9 @@ def test_a_stream(engine: Engine, text: str, with_scores: bool) -> None:
 @pytest.mark.parametrize(("text", "model"), [("fine", SingleResult), ("", schemas.FailedSingle)])
 def test_a_single_text_that_may_be_invalid(engine: Engine, text: str, model: type[BaseModel]) -> None:
     request = SingleRequest(text=text, on_invalid_text="report")
-    outcome = engine.run(answers.valid_texts([request.text]), 512)
+    outcome = engine.run(valid_texts([request.text]), 512)
     check(json_response(answers.single_result(request, outcome, 0.25)).body, model)
 
 
 def test_the_statistics(client: httpx.Client) -> None:
-    check(client.get("/batch-stats").content, BatchStats)
+    check(client.get("/batch-stats").content, ClassifierStats)

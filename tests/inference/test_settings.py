@@ -72,3 +72,47 @@ def test_a_setting_that_the_chute_ignores_is_refused(
     monkeypatch.setenv(variable, "1")
     with pytest.raises(SettingsError, match=rf"^{variable} is not a setting of this chute; unset it, or set {closest}"):
         load_settings(kind)
+
+
+def test_analyses_are_further_checkpoints_with_the_service_s_other_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATCH_PROCESSOR_ANALYSES", "emotion=org/feelings@abc123, toxicity=/models/toxicity")
+    monkeypatch.setenv("BATCH_PROCESSOR_ANALYSES_TEXT_PREPARATION", "emotion=none")
+    monkeypatch.setenv("BATCH_PROCESSOR_REVISION", "of sentiment")
+    monkeypatch.setenv("BATCH_PROCESSOR_PRECISION", "float32")
+    settings = load_settings(ClassifierSettings)
+    emotion, toxicity = settings.further_analyses
+    assert settings.analysis_names == ["sentiment", "emotion", "toxicity"]
+    assert (emotion.model_source, emotion.pinned_revision, emotion.text_preparation) == (
+        "org/feelings",
+        "abc123",
+        "none",
+    )
+    assert (toxicity.model_source, toxicity.pinned_revision, toxicity.text_preparation) == (
+        "/models/toxicity",
+        None,
+        "auto",
+    )
+    assert {emotion.precision, toxicity.precision} == {"float32"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("ANALYSES", "emotion", "'emotion' must be NAME=CHECKPOINT"),
+        ("ANALYSES", "Emotion=org/a", "the name 'Emotion' must have up to 32 of a-z, 0-9 and _, a letter first"),
+        ("ANALYSES", "emotion=org/a,emotion=org/b", "it names emotion twice; leave one out"),
+        ("ANALYSES", "sentiment=org/a", "sentiment is what BATCH_PROCESSOR_MODEL names; leave it out here"),
+        ("ANALYSES", "emotion=", "emotion must be NAME=CHECKPOINT or NAME=CHECKPOINT@REVISION, but is ''"),
+        ("ANALYSES", "emotion=org/a@", "emotion must be NAME=CHECKPOINT or NAME=CHECKPOINT@REVISION, but is 'org/a@'"),
+        ("ANALYSES", "nothing=bundled", "there is no bundled model for nothing; name a checkpoint, or train"),
+        ("ANALYSES", ",".join(f"a{n}=org/a" for n in range(16)), "it names 16 analyses, and 15 is the most"),
+        ("ANALYSES_TEXT_PREPARATION", "emotion=tweets", "there is no analysis emotion; there are none"),
+    ],
+)
+def test_a_list_of_analyses_that_breaks_a_rule_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, problem: str
+) -> None:
+    monkeypatch.setenv(f"BATCH_PROCESSOR_{name}", value)
+    with pytest.raises(SettingsError) as caught:
+        load_settings(ClassifierSettings)
+    assert str(caught.value).startswith(f"BATCH_PROCESSOR_{name}={value!r} is not valid: {problem}")

@@ -25,13 +25,17 @@ def preflight(deployer: Deployer) -> Callable[..., tuple[int, str]]:
 
 
 def test_what_will_be_deployed_and_what_it_costs(preflight: Callable[..., tuple[int, str]]) -> None:
-    code, printed = preflight("--rate", "4000")
+    code, printed = preflight("--rate", "4000", BATCH_PROCESSOR_ANALYSES="emotion=org/feelings@abc123")
     assert code == 0
     for part in [
         "rehearsal/batch-processor:0.1.0-",
         "batch_inference/engine.py",
         "1 x pro_6000, trusted",
         "POST /process-batch-stream, a stream",
+        "POST /text-classification/emotion",
+        "sentiment: bundled, 0.02 GiB of weights",
+        "emotion: org/feelings@abc123, of unknown size",
+        'BATCH_PROCESSOR_ANALYSES="emotion=org/feelings@abc123"',
         "BATCH_PROCESSOR_DEVICE=cuda",
         "last known, of June 2026",
         "$5.40 for the first deployment",

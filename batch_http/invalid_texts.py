@@ -1,0 +1,63 @@
+"""`on_invalid_text`: a text that breaks a rule fails its request, or gets an error in place of its answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo
+from pydantic_core import ErrorDetails
+
+from batch_http.requests import Text, Texts, clean_text, problem_of
+
+
+@dataclass(frozen=True)
+class InvalidText:
+    """Stands where a text would, had it kept the rules. `problem` lacks the text's place, its sentence's subject."""
+
+    kind: str
+    problem: str
+
+
+_TEXT: TypeAdapter[str] = TypeAdapter(Text)
+_TEXTS: TypeAdapter[list[str]] = TypeAdapter(Texts)
+
+
+def text_or_problem(value: object, info: ValidationInfo) -> str | InvalidText:
+    """Check a text; if problems of texts are to be reported, one takes the text's place."""
+    try:
+        return _TEXT.validate_python(value)
+    except ValidationError as error:
+        if not _is_reporting(info):
+            raise
+        return _invalid_text(error.errors(include_url=False)[0])
+
+
+def texts_or_problems(values: list[str], info: ValidationInfo) -> list[str] | list[str | InvalidText]:
+    """The same for a list of texts. What is wrong with the list itself is never reported in place of a text."""
+    try:
+        return _TEXTS.validate_python(values)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        if not _is_reporting(info) or not all(detail["loc"] for detail in details):
+            raise
+        problems = {detail["loc"][0]: _invalid_text(detail) for detail in details}
+        return [problems.get(index) or clean_text(value) for index, value in enumerate(values)]
+
+
+def _is_reporting(info: ValidationInfo) -> bool:
+    # Validated before the texts, hence its place in the models; absent if it breaks its own rule.
+    return info.data.get("on_invalid_text") == "report"
+
+
+def _invalid_text(detail: ErrorDetails) -> InvalidText:
+    return InvalidText(detail["type"], problem_of(detail))
+
+
+OnInvalidText = Annotated[
+    Literal["reject", "report"],
+    Field(
+        description="What becomes of a text that breaks a rule: the request is refused (reject), or the text gets an "
+        "error in place of its result, and the others are answered (report)"
+    ),
+]
