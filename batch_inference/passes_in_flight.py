@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from batch_inference.errors import BatchInferenceError, DeviceLostError, DeviceOutOfMemoryError, ForwardPassError
+from batch_inference.pass_watchdog import PassWatchdog
 from batch_inference.scheduled_model import RunningPass, ScheduledModel
 from batch_inference.text_groups import PassRows
 from batch_inference.token_rows import Outputs
@@ -63,6 +64,7 @@ class PassesInFlight:
         max_in_flight: how many may be in flight: 1 for a device that computes while it is given work.
         on_pass: called with every pass that went well.
         on_over: called, from another thread, when a pass can be read back; not if only one may be in flight.
+        watchdog: is notified when a pass begins and ends; None where a device cannot hang.
     """
 
     def __init__(
@@ -71,12 +73,15 @@ class PassesInFlight:
         max_in_flight: int,
         on_pass: Callable[[PassRecord], None],
         on_over: Callable[[], None],
+        watchdog: PassWatchdog | None = None,
     ) -> None:
         self._models = models
         self._max_in_flight = max_in_flight
         self._on_pass = on_pass
         self._on_over = on_over
+        self._watchdog = watchdog
         self._in_flight: deque[PassInFlight] = deque()
+        self._in_hand: list[PassRows] = []
         self._last_ended_at = 0.0
         self._watcher = ThreadPoolExecutor(1, "pass-watcher") if max_in_flight > 1 else None
 
@@ -99,12 +104,15 @@ class PassesInFlight:
         Raises:
             DeviceLostError: the groups of this pass have got it.
         """
-        with _failing_its_groups_on_error(rows):
+        with self._in_hand_of_worker(rows):
             launched_at = time.monotonic()
+            if self._watchdog:
+                self._watchdog.begin()
             try:
                 runner = self._models[rows.model].runner
                 running = runner.launch(runner.prepare(rows.token_rows()))
             except Exception as error:
+                self._note_end()
                 self._repeat_in_parts(rows, error)
             else:
                 one = PassInFlight(rows, running, launched_at)
@@ -118,7 +126,7 @@ class PassesInFlight:
             DeviceLostError: the groups of this pass have got it.
         """
         one = self._in_flight.popleft()
-        with _failing_its_groups_on_error(one.rows):
+        with self._in_hand_of_worker(one.rows):
             started_at = max(one.launched_at, self._last_ended_at)
             try:
                 outputs = self._outputs(one)
@@ -129,14 +137,36 @@ class PassesInFlight:
                 self._models[one.rows.model].budget.count_good_pass()
 
     def fail(self, error: DeviceLostError) -> None:
-        """Wait for none of them any more: their groups get this error."""
-        while self._in_flight:
-            _fail(self._in_flight.popleft().rows, error)
+        """Wait for none of them any more: their groups get this error, also those of a pass that the worker is at."""
+        for rows in [*self._in_hand, *(one.rows for one in self._in_flight)]:
+            _fail(rows, error)
+        self._in_flight.clear()
 
     def stop_watching(self) -> None:
         """No pass is launched any more."""
         if self._watcher:
             self._watcher.shutdown(wait=False)
+        if self._watchdog:
+            self._watchdog.stop()
+
+    @contextmanager
+    def _in_hand_of_worker(self, rows: PassRows) -> Iterator[None]:
+        """A pass that is launched or collected. A fault of ours must not leave anybody waiting, nor end the worker."""
+        self._in_hand.append(rows)
+        try:
+            yield
+        except DeviceLostError as error:
+            _fail(rows, error)
+            raise
+        except Exception:
+            logger.exception("The scheduler failed on a pass of %d texts.", len(rows))
+            _fail(rows, ForwardPassError("the forward pass failed"))
+        finally:
+            self._in_hand.pop()
+
+    def _note_end(self) -> None:
+        if self._watchdog:
+            self._watchdog.end(has_more=bool(self._in_flight))
 
     def _have_watched(self, one: PassInFlight) -> None:
         if self._watcher:
@@ -156,6 +186,7 @@ class PassesInFlight:
             outputs = one.running.result()
         finally:
             self._last_ended_at = time.monotonic()
+            self._note_end()
         if len(outputs) != len(one.rows):
             raise ForwardPassError(f"the model gave {len(outputs)} answers for {len(one.rows)} texts")
         return outputs
@@ -202,19 +233,6 @@ class PassesInFlight:
         num_tokens = int(rows.lengths.sum())
         cost = self._models[rows.model].budget.cost
         return num_tokens, cost.computed_tokens(num_tokens, len(rows), int(rows.lengths.max()))
-
-
-@contextmanager
-def _failing_its_groups_on_error(rows: PassRows) -> Iterator[None]:
-    """A fault of ours must not leave anybody waiting, nor end the worker."""
-    try:
-        yield
-    except DeviceLostError as error:
-        _fail(rows, error)
-        raise
-    except Exception:
-        logger.exception("The scheduler failed on a pass of %d texts.", len(rows))
-        _fail(rows, ForwardPassError("the forward pass failed"))
 
 
 def _fail(rows: PassRows, error: BatchInferenceError) -> None:

@@ -26,12 +26,14 @@ class PassCost:
         is_padded: whether a pass computes every row up to the longest one.
         is_by_arrival: passes are planned by `plan_by_arrival`, not by `plan_pass`. For those without padding on a GPU:
             on a CPU, rows of like length still share a call of attention.
+        min_second_tokens: fewer that wait are not worth a pass of their own while another is in flight.
     """
 
     max_batch_tokens: int
     overhead_tokens: int
     is_padded: bool = True
     is_by_arrival: bool = False
+    min_second_tokens: int = 0
 
     def computed_tokens(self, useful_tokens: int, rows: int, longest: int) -> int:
         """Tokens that a pass computes, padding included."""

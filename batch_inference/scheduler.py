@@ -17,6 +17,7 @@ from concurrent.futures import Future
 import numpy as np
 
 from batch_inference.errors import DeviceLostError, EngineStoppedError
+from batch_inference.pass_watchdog import PassWatchdog
 from batch_inference.passes_in_flight import PassesInFlight, PassRecord
 from batch_inference.scheduled_model import ScheduledModel
 from batch_inference.text_groups import PassRows, TextGroup
@@ -32,9 +33,10 @@ class Scheduler:
     Args:
         models: by the names that groups of texts have.
         on_pass: called after every pass that went well.
-        on_device_lost: called once, from the worker, when the device is gone; by then every waiter has its error.
+        on_device_lost: called once, when the device is gone; by then every waiter has its error.
         max_in_flight: passes that are launched before the first of them is read back: 1 for a device that computes
             while it is given work.
+        pass_timeout_s: a device that ends no pass for so long is gone; None for one that cannot hang.
     """
 
     def __init__(
@@ -43,11 +45,16 @@ class Scheduler:
         on_pass: Callable[[PassRecord], None],
         on_device_lost: Callable[[], None] = lambda: None,
         max_in_flight: int = 1,
+        pass_timeout_s: float | None = None,
     ) -> None:
-        self._passes = PassesInFlight(models, max_in_flight, on_pass, self._wake)
+        watchdog = PassWatchdog(pass_timeout_s, self._lose_stuck_device) if pass_timeout_s else None
+        self._pass_timeout_s = pass_timeout_s
+        self._passes = PassesInFlight(models, max_in_flight, on_pass, self._wake, watchdog)
         self._on_device_lost = on_device_lost
         self._waiting = WaitingTexts(models)
         self._is_closed = False
+        self._is_lost = False
+        self._is_stuck = False
         self._has_abandoned = False
         self._changed = threading.Condition()
         self._worker = threading.Thread(target=self._work_or_give_up, name="batch-inference", daemon=True)
@@ -78,11 +85,12 @@ class Scheduler:
             self._changed.notify()
 
     def close(self) -> None:
-        """Take no more texts, finish those that wait, and stop the worker."""
+        """Take no more texts, finish those that wait, and stop the worker, unless it is stuck in a pass."""
         with self._changed:
             self._is_closed = True
             self._changed.notify()
-        self._worker.join()
+        if not self._is_stuck:
+            self._worker.join()
         atexit.unregister(self.close)
 
     def _work_or_give_up(self) -> None:
@@ -117,18 +125,27 @@ class Scheduler:
         if self._has_abandoned:
             self._has_abandoned = False
             self._waiting.drop_abandoned()
+        if self._passes and not self._waiting.are_worth_a_second_pass:
+            return None
         return self._waiting.take()
 
     def _wake(self) -> None:
         with self._changed:
             self._changed.notify()
 
+    def _lose_stuck_device(self) -> None:
+        self._is_stuck = True
+        self._give_up(DeviceLostError(f"a forward pass has not ended for {self._pass_timeout_s:g} s: the device hangs"))
+
     def _give_up(self, error: DeviceLostError) -> None:
         """Fail whatever waits, and take nothing more."""
-        logger.critical("%s", error)
         with self._changed:
-            self._is_closed = True
+            if self._is_lost:
+                return
+            self._is_closed = self._is_lost = True
+            self._changed.notify()
             waiting = self._waiting.clear()
+        logger.critical("%s", error)
         self._passes.fail(error)
         for group in waiting:
             group.fail(error)

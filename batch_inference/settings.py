@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from batch_inference.errors import SettingsError
@@ -107,6 +107,14 @@ class EncoderSettings(ModelSettings):
     forward: Literal["auto", "packed", "padded"] = "auto"
     """How a pass is computed. `packed` is without padding, `padded` is transformers' own; `auto` is packed where the
     model allows it and where that proved itself at start-up against the other, in answers and speed."""
+
+    cuda_graphs: bool = True
+    """Whether a GPU's passes are captured at start-up and replayed by one call each, if a replay gives the same there.
+    Without padding only; false launches each call by call."""
+
+    pass_timeout_s: PositiveFloat = 30.0
+    """Seconds after which a GPU that ends no forward pass is taken for lost: its callers get an error, and the process
+    exits with 70, so that the platform starts another. A pass takes some 10 ms."""
 
     window_stride: Annotated[float, Field(gt=0, le=1)] = 0.75
     """How far a window of a long text starts after the one before it, as a share of the window's tokens."""

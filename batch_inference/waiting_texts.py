@@ -48,6 +48,12 @@ class WaitingTexts:
         self._lines.setdefault(group.model, []).append(group)
         self._num_texts += len(group.rows)
 
+    @property
+    def are_worth_a_second_pass(self) -> bool:
+        """Whether a line has enough for a pass while another is in flight: a launch takes time from the requests'
+        threads, so that little may as well join what arrives until that pass is over."""
+        return any(self._is_enough(line, self._models[name].budget.cost) for name, line in self._lines.items())
+
     def take(self) -> PassRows | None:
         """Take the texts of the next pass, if any wait."""
         if not self._lines:
@@ -79,6 +85,10 @@ class WaitingTexts:
         groups = [group for line in self._lines.values() for group in line]
         self._keep({})
         return groups
+
+    def _is_enough(self, line: list[TextGroup], cost: PassCost) -> bool:
+        least = min(cost.min_second_tokens, cost.max_batch_tokens // 2)
+        return least == 0 or sum(map(_num_tokens, line)) >= least
 
     def _keep(self, lines: dict[str, list[TextGroup]]) -> None:
         self._lines = {name: line for name, line in lines.items() if line}

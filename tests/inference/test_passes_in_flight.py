@@ -7,13 +7,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 from queue import Queue
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from batch_classification.settings import ClassifierSettings
+from batch_http.shutdown import exit_after_device_lost
 from batch_inference.budget import Budget
+from batch_inference.engine import Engine
 from batch_inference.errors import (
     DeviceLostError,
     DeviceOutOfMemoryError,
@@ -24,6 +28,7 @@ from batch_inference.passes_in_flight import PassRecord
 from batch_inference.planner import PassCost
 from batch_inference.scheduled_model import ScheduledModel
 from batch_inference.scheduler import Scheduler
+from batch_inference.settings import load_settings
 from batch_inference.text_groups import TextGroup
 from batch_inference.token_rows import Outputs, TokenRows
 
@@ -211,6 +216,26 @@ def test_what_arrives_during_a_pass_is_launched_before_its_end(scheduler: Schedu
     assert gpu.log[2:] == ["collect 1", "collect 11"]
 
 
+def test_little_that_waits_is_not_worth_a_pass_beside_another(gpu: Gpu) -> None:
+    scheduler = Scheduler(
+        {"": ScheduledModel(gpu, Budget(replace(COST, min_second_tokens=10)))}, lambda record: None, max_in_flight=2
+    )
+    first, little, more = texts(1, 2, 3, 4), texts(11), texts(12)
+    scheduler.submit([first])
+    gpu.wait_for_launches(1)
+    scheduler.submit([little])
+    scheduler.submit([more])
+    gpu.wait_for_launches(1)
+    last = texts(21)
+    gpu.finish(1)
+    assert answers(first) == [1.0, 2.0, 3.0, 4.0]
+    scheduler.submit([last])
+    gpu.finish()
+    assert [answers(group) for group in (little, more, last)] == [[11.0], [12.0], [21.0]]
+    assert gpu.log[:3] == ["launch 1,2,3,4", "launch 11,12", "collect 1,2,3,4"]
+    scheduler.close()
+
+
 def test_a_watch_that_fails_holds_up_nobody(scheduler: Scheduler, gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(launched: Launched) -> None:
         raise OSError("no event")
@@ -358,6 +383,88 @@ def test_a_device_lost_while_a_failed_pass_waits_for_its_turn_fails_that_one_too
         with pytest.raises(DeviceLostError):
             group.future.result(WAIT_S)
     assert was_lost.wait(WAIT_S)
+
+
+class HangingGpu:
+    """Stands for a model on a GPU, some of whose calls hang for as long as the test lasts."""
+
+    head = SimpleNamespace(name="")
+    device = "cuda:0"
+    max_in_flight = 2
+    inner_size = 64
+
+    def __init__(self, *hangs_in: str) -> None:
+        self._hangs_in = hangs_in
+        self.is_over = threading.Event()
+
+    def prepare(self, rows: TokenRows) -> TokenRows:
+        self._call("prepare")
+        return rows
+
+    def launch(self, rows: TokenRows) -> SimpleNamespace:
+        self._call("launch")
+        answers = rows.input_ids[rows.starts, None].astype(np.float32)
+        return SimpleNamespace(wait=lambda: self._call("wait"), result=lambda: self._call("result") or answers)
+
+    def _call(self, name: str) -> None:
+        if name in self._hangs_in:
+            assert self.is_over.wait(WAIT_S)
+
+
+def models_of(gpu: HangingGpu | Gpu) -> dict[str, ScheduledModel]:
+    return {"": ScheduledModel(gpu, Budget(COST))}
+
+
+@pytest.mark.parametrize("hangs_in", [("prepare",), ("launch",), ("result",), ("wait", "result")])
+def test_a_device_that_hangs_is_lost_after_the_time_limit(hangs_in: tuple[str, ...], was_lost: threading.Event) -> None:
+    gpu = HangingGpu(*hangs_in)
+    scheduler = Scheduler(models_of(gpu), lambda record: None, was_lost.set, max_in_flight=2, pass_timeout_s=0.5)
+    groups = [texts(*range(start, start + 4)) for start in (1, 11, 21, 31)]
+    scheduler.submit(groups)
+    for group in groups:
+        with pytest.raises(DeviceLostError, match=r"has not ended for 0\.5 s"):
+            group.future.result(WAIT_S)
+    assert was_lost.wait(WAIT_S)
+    with pytest.raises(EngineStoppedError):
+        scheduler.submit([texts(41)])
+    # It does not wait for the worker, which still hangs.
+    scheduler.close()
+    gpu.is_over.set()
+
+
+def test_a_device_without_work_is_not_lost(gpu: Gpu, was_lost: threading.Event) -> None:
+    scheduler = Scheduler(models_of(gpu), lambda record: None, was_lost.set, max_in_flight=2, pass_timeout_s=0.05)
+    gpu.finish()
+    for number in range(1, 4):
+        # Longer than the limit passes between them.
+        assert not was_lost.wait(0.2)
+        group = texts(number)
+        scheduler.submit([group])
+        assert answers(group) == [float(number)]
+    scheduler.close()
+
+
+@pytest.mark.parametrize("device", ["cuda:0", "cpu"])
+def test_an_engine_on_a_gpu_that_hangs_ends_the_process_with_70(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    exits: Queue[int] = Queue()
+    monkeypatch.setattr("batch_http.shutdown.os", SimpleNamespace(_exit=exits.put))
+    settings = load_settings(ClassifierSettings, pass_timeout_s=0.2)
+    gpu = HangingGpu("result")
+    gpu.device = device
+    engine = Engine([(settings, gpu, COST)], exit_after_device_lost)
+    group = texts(7)
+    engine._scheduler.submit([group])
+    if device == "cpu":
+        # It cannot hang, but a slow one may take long.
+        with pytest.raises(TimeoutError):
+            group.future.result(0.5)
+        gpu.is_over.set()
+        assert answers(group) == [7.0]
+    else:
+        assert exits.get(timeout=WAIT_S) == 70
+        assert not engine.is_ready
+        gpu.is_over.set()
+    engine.close()
 
 
 def test_a_fault_in_bookkeeping_is_that_pass_s_alone(gpu: Gpu, models: dict[str, ScheduledModel]) -> None:
