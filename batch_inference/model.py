@@ -16,6 +16,7 @@ from batch_inference.errors import DeviceLostError, DeviceOutOfMemoryError, Forw
 from batch_inference.forward.forward import Forward
 from batch_inference.forward.streams import Computation, Streams
 from batch_inference.heads import Head
+from batch_inference.start_notes import StartNotes
 from batch_inference.token_rows import Outputs, TokenRows
 from batch_inference.tokenizer import TextTokenizer
 
@@ -47,6 +48,7 @@ class EncoderModel:
         device: `cpu` or `cuda:0`.
         precision: `float32`, `bfloat16`, `float16` or `int8`.
         inner_size: width of the feed-forward layers, the widest there are; 0 if the configuration does not say.
+        notes: what its start measured and chose; shared by all that `on` makes of it.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class EncoderModel:
         self.max_tokens = max_tokens
         self.labels, self.own_labels = head.labels(config), head.own_labels(config)
         self.num_outputs = head.num_outputs(config)
+        self.notes = StartNotes()
 
     @property
     def is_padded(self) -> bool:

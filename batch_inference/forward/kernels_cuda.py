@@ -90,14 +90,14 @@ class CudaKernels:
         return self._attend_rows(queries, keys, values, rows.row_starts, rows.longest).reshape(num_tokens, -1)
 
 
-def can_fuse_gelu(precision: str, capability: tuple[int, int]) -> bool:
-    """Whether GELU should be a part of the product before it.
+def can_fuse_gelu(precision: str) -> bool:
+    """Whether GELU may be a part of the product before it, which `kernel_choice` finds faster on some cards.
 
     There, a GPU computes it by its tanh formula: too far from the exact one for float32 (up to 8e-4 of a probability).
-    And on Blackwell's small cards (compute capability 12) the product is slower for it: 296 instead of 236 us for
-    (512, 3072) by (3072, 12288) on an RTX 5090, sglang's pull request 34350.
+    On Blackwell's small cards (compute capability 12) it is also slower: 296 instead of 236 us for (512, 3072) by
+    (3072, 12288) on an RTX 5090, sglang's pull request 34350.
     """
-    return precision != "float32" and capability < (12, 0)
+    return precision != "float32"
 
 
 def fold_biases(weights: EncoderWeights) -> EncoderWeights:

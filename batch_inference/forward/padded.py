@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,8 @@ class PaddedForward:
         self._model = model
         self._upload = upload
         self._layout = layout
+        dtypes = {parameter.dtype for parameter in model.parameters() if parameter.is_floating_point()}
+        self._has_one_dtype = len(dtypes) == 1
 
     def prepare(self, rows: TokenRows) -> PaddedRows:
         """Pad rows to the longest, and start copying them to the device."""
@@ -46,11 +49,9 @@ class PaddedForward:
         input_ids = np.full(is_token.shape, self._layout.pad_token_id, np.int64)
         input_ids[is_token] = rows.input_ids
         types = self._layout.token_types(is_token)
-        return PaddedRows(
-            self._upload(input_ids),
-            self._upload(is_token.astype(np.int64)),
-            None if types is None else self._upload(types),
-        )
+        # One copy to the device for all of them.
+        parts = [input_ids, is_token.astype(np.int64), *([] if types is None else [types])]
+        return PaddedRows(*self._upload(np.stack(parts)).unbind())
 
     def logits(self, padded: PaddedRows) -> torch.Tensor:
         """One forward pass; shape (rows, labels)."""
@@ -60,4 +61,7 @@ class PaddedForward:
     def outputs(self, padded: PaddedRows) -> Any:
         """What transformers' model gives for one pass."""
         types = {} if padded.token_types is None else {"token_type_ids": padded.token_types}
-        return self._model(input_ids=padded.input_ids, attention_mask=padded.attention_mask, **types)
+        # Around weights of one precision, autocast would only run norms in float32, with a cast before and after each.
+        off = torch.autocast(padded.input_ids.device.type, enabled=False) if self._has_one_dtype else nullcontext()
+        with off:
+            return self._model(input_ids=padded.input_ids, attention_mask=padded.attention_mask, **types)

@@ -15,9 +15,11 @@ from batch_classification.settings import BUNDLED_MODEL_PATH, ClassifierSettings
 from batch_http.engine_stats import batch_stats
 from batch_inference.engine import Engine
 from batch_inference.errors import DeviceLostError, ModelLoadError
+from batch_inference.forward.forward import Forward
 from batch_inference.forward.kernels import DeviceRows
 from batch_inference.forward.packed import PackedClassifier
 from batch_inference.forward.weights import Affine
+from batch_inference.forward_check import why_rejected
 from batch_inference.loading import load_model
 from batch_inference.model import EncoderModel
 from batch_inference.settings import load_settings
@@ -84,6 +86,16 @@ def expected() -> torch.Tensor:
         return torch.cat([plain(input_ids=torch.tensor([row])).logits for row in ROWS]).softmax(-1)
 
 
+@pytest.fixture(scope="module")
+def packed() -> EncoderModel:
+    return load_model(settings(forward="packed"), SentimentHead())
+
+
+@pytest.fixture(scope="module")
+def padded() -> EncoderModel:
+    return load_model(settings(forward="padded"), SentimentHead())
+
+
 def answers(model: EncoderModel) -> torch.Tensor:
     return torch.from_numpy(model.answers(TokenRows.of(ROWS)))
 
@@ -103,6 +115,57 @@ def test_a_fault_makes_transformers_own_pass_serve(
     assert warning.name == "batch_inference.forward_check"
     assert re.search(reason, warning.getMessage())
     assert torch.allclose(answers(model), expected, atol=1e-5)
+
+
+class OffWhenAlone(PackedClassifier):
+    """As a kernel for few rows with less exact sums would be."""
+
+    def logits(self, rows: DeviceRows) -> torch.Tensor:
+        return super().logits(rows) * (0.8 if rows.num_rows == 1 else 1.0)
+
+
+class Shifted:
+    """A pass that is off by as much in every logit, one label's apart, as one that rounds is."""
+
+    def __init__(self, forward: Forward, by: float) -> None:
+        self.is_padded, self.prepare = forward.is_padded, forward.prepare
+        self._forward, self._by = forward, by
+
+    def logits(self, rows: Any) -> torch.Tensor:
+        return self._forward.logits(rows) + torch.tensor([0.0, 0.0, self._by])
+
+
+@pytest.mark.parametrize(
+    ("packed_by", "padded_by", "reason"),
+    [
+        # In bfloat16, 0.04 of a probability is allowed.
+        (0.1, 0.0, None),
+        (0.2, -0.15, None),
+        (0.6, -0.1, r"is off from float32 by 0\.1., transformers' own by 0\.02"),
+    ],
+)
+def test_half_precision_is_judged_against_float32(
+    packed_by: float, padded_by: float, reason: str | None, packed: EncoderModel, padded: EncoderModel
+) -> None:
+    found = why_rejected(
+        packed.on(Shifted(packed.forward, packed_by), "bfloat16"),
+        padded.on(Shifted(padded.forward, padded_by), "bfloat16"),
+        lambda: padded,
+    )
+    assert re.search(reason, found or "") if reason else found is None
+
+
+def test_a_text_alone_has_to_answer_as_among_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("batch_inference.heads.PackedClassifier", OffWhenAlone)
+    model = load_model(settings(), SentimentHead())
+    assert model.is_padded
+    assert "a known text alone differs from itself among others by" in model.notes.choices[0]
+
+
+def test_what_was_found_is_noted() -> None:
+    notes = load_model(settings(), SentimentHead()).notes
+    assert notes.choices[0].startswith("The pass without padding: probabilities within ")
+    assert list(notes.tokens_per_second) == [192]
 
 
 @pytest.mark.parametrize("planted", [WrongHead, NotFinite, FailsToRun])
