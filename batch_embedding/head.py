@@ -75,6 +75,7 @@ class PackedPooler:
     def __init__(self, model: Any, kernels: Kernels, pooling: tuple[str, ...]) -> None:
         self._encoder = PackedEncoder(model.base_model, kernels)
         self.prepare = self._encoder.prepare
+        self.pack = self._encoder.pack
         self._pooling = pooling
 
     def logits(self, rows: DeviceRows) -> torch.Tensor:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
-
-import torch
 
 from batch_inference.checkpoint import load_checkpoint
 from batch_inference.device import pick_device, set_up_gpu
@@ -18,12 +17,14 @@ from batch_inference.forward.kernels_cuda import CudaKernels, can_fuse_gelu
 from batch_inference.forward.kernels_int8 import Int8Kernels
 from batch_inference.forward.row_layout import layout_of
 from batch_inference.forward.streams import CpuStreams, CudaStreams, Streams
-from batch_inference.forward.weights import can_pack
+from batch_inference.forward.weights import EncoderWeights, can_pack
 from batch_inference.forward_check import pick_verified
 from batch_inference.heads import Head
 from batch_inference.host_memory import bound_kept_memory
+from batch_inference.kernel_choice import is_fused_gelu_faster, seconds_on
 from batch_inference.model import DTYPES, EncoderModel
 from batch_inference.reference_check import check_reference, reference_answers
+from batch_inference.replaying import with_replay
 from batch_inference.row_limit import max_tokens_of
 from batch_inference.sample_texts import SAMPLE_TEXTS
 from batch_inference.settings import EncoderSettings
@@ -74,10 +75,15 @@ def load_model(settings: EncoderSettings, head: Head, streams: Streams | None = 
     )
 
     def packed() -> EncoderModel:
-        kernels = _kernels(padded, streams, precision)
+        kernels = _kernels(padded, streams, precision, module)
         return padded.on(head.packed(module, kernels), precision)
 
-    picked = _pick_forward(settings, packed, padded, _why_not_packed(head, module, device, precision))
+    def exact() -> EncoderModel:
+        return padded.on(head.padded(deepcopy(module).float(), streams.upload, layout), "float32")
+
+    picked = _pick_forward(settings, packed, padded, exact, _why_not_packed(head, module, device, precision))
+    if isinstance(streams, CudaStreams) and settings.cuda_graphs and not picked.is_padded:
+        picked = with_replay(picked, streams, settings)
     check_reference(picked, expected)
     return picked
 
@@ -94,11 +100,12 @@ def _pick_precision(settings: EncoderSettings, device: str) -> str:
     return precision
 
 
-def _kernels(model: EncoderModel, streams: Streams, precision: str) -> Kernels:
+def _kernels(model: EncoderModel, streams: Streams, precision: str, module: Any) -> Kernels:
     """How the pass without padding computes on this device, in this precision."""
     if model.device != "cpu":
-        capability = torch.cuda.get_device_capability(model.device)
-        return CudaKernels(streams.upload, has_fused_gelu=can_fuse_gelu(precision, capability))
+        inner = EncoderWeights.of(module.base_model).blocks[0].inner
+        is_fused = can_fuse_gelu(precision) and is_fused_gelu_faster(inner, seconds_on(streams), model.notes)
+        return CudaKernels(streams.upload, has_fused_gelu=is_fused)
     if precision == "int8":
         return Int8Kernels(model.tokenizer.encode(SAMPLE_TEXTS, model.max_tokens).rows)
     return CpuKernels()
@@ -108,6 +115,7 @@ def _pick_forward(
     settings: EncoderSettings,
     packed: Callable[[], EncoderModel],
     padded: EncoderModel,
+    exact: Callable[[], EncoderModel],
     why_not_packed: str | None,
 ) -> EncoderModel:
     forward = settings.variable("forward")
@@ -116,7 +124,7 @@ def _pick_forward(
             case "packed":
                 return packed()
             case "auto":
-                return pick_verified(packed, padded)
+                return pick_verified(packed, padded, exact)
     if settings.forward == "packed":
         raise ModelLoadError(f"{forward}='packed' needs {why_not_packed}. Use 'auto' here.")
     if settings.precision == "int8":

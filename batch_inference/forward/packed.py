@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch.nn.functional import embedding, linear
 
+from batch_inference.forward.buckets import Bucket
 from batch_inference.forward.kernels import DeviceRows, Kernels
-from batch_inference.forward.rows import pack
+from batch_inference.forward.rows import PackedRows, pack
 from batch_inference.forward.weights import Affine, BlockWeights, EncoderWeights, HeadWeights
 from batch_inference.token_rows import TokenRows
 
@@ -43,7 +44,15 @@ class PackedEncoder:
         Raises:
             IndexError: a row or an id has no embedding.
         """
-        return self._kernels.to_device(pack(rows, self._weights))
+        return self._kernels.to_device(self.pack(rows))
+
+    def pack(self, rows: TokenRows, bucket: Bucket | None = None) -> PackedRows:
+        """The same on the host; filled up to a bucket, if there is one.
+
+        Raises:
+            as `prepare`.
+        """
+        return pack(rows, self._weights, bucket)
 
     def hidden_states(self, rows: DeviceRows, wanted: torch.Tensor | None = None) -> torch.Tensor:
         """Run the encoder.
@@ -83,6 +92,10 @@ class PackedClassifier:
     def prepare(self, rows: TokenRows) -> DeviceRows:
         """As `PackedEncoder.prepare`."""
         return self._encoder.prepare(rows)
+
+    def pack(self, rows: TokenRows, bucket: Bucket | None = None) -> PackedRows:
+        """As `PackedEncoder.pack`."""
+        return self._encoder.pack(rows, bucket)
 
     def logits(self, rows: DeviceRows) -> torch.Tensor:
         """One forward pass; float32, shape (rows, labels)."""

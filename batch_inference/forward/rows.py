@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from batch_inference.forward.buckets import Bucket
 from batch_inference.forward.weights import EncoderWeights
 from batch_inference.token_rows import Int32Array, TokenRows
 
@@ -21,13 +22,15 @@ class PackedRows:
         buffer: ids, positions and row starts, one after the other; int32.
         num_tokens: how many ids, and how many positions.
         num_rows: how many rows are real.
-        lengths: of all rows; those of the real ones come first.
+        lengths: of all rows: those without a token, the real ones, and those that fill the pass up.
+        num_empty: rows without a token. They come first, so that each starts at a token that is there.
     """
 
     buffer: Int32Array
     num_tokens: int
     num_rows: int
     lengths: tuple[int, ...]
+    num_empty: int = 0
 
     @property
     def longest(self) -> int:
@@ -50,8 +53,13 @@ class PackedRows:
         return self.buffer[2 * self.num_tokens :]
 
 
-def pack(rows: TokenRows, weights: EncoderWeights) -> PackedRows:
+def pack(rows: TokenRows, weights: EncoderWeights, bucket: Bucket | None = None) -> PackedRows:
     """Lay rows of token ids one after the other; on a CPU, fastest where rows of like length are neighbours.
+
+    Args:
+        rows: the rows.
+        weights: of the encoder.
+        bucket: what the pass is filled up to; it has to hold the rows. None for a round number of tokens.
 
     Raises:
         IndexError: a row or an id has no embedding. On a GPU, looking it up would end the process.
@@ -63,10 +71,12 @@ def pack(rows: TokenRows, weights: EncoderWeights) -> PackedRows:
     if int(input_ids.max()) >= len(weights.words):
         raise IndexError(f"token {int(input_ids.max())} is none of the model's {len(weights.words)}")
     num_rows, num_real = len(lengths), len(input_ids)
-    num_tokens = _rounded_up(num_real)
-    lengths = np.concatenate([lengths, _surplus_rows(num_tokens - num_real, longest)])
+    num_tokens = bucket.num_tokens if bucket else _rounded_up(num_real)
+    surplus = _surplus_rows(num_tokens - num_real, bucket.longest if bucket else longest)
+    num_empty = bucket.num_slots - num_rows - len(surplus) if bucket else 0
+    lengths = np.concatenate([np.zeros(num_empty, np.int32), lengths, surplus])
     buffer = np.empty(2 * num_tokens + len(lengths) + 1, np.int32)
-    packed = PackedRows(buffer, num_tokens, num_rows, tuple(lengths.tolist()))
+    packed = PackedRows(buffer, num_tokens, num_rows, tuple(lengths.tolist()), num_empty)
     packed.input_ids[:num_real] = input_ids
     packed.input_ids[num_real:] = weights.pad_token_id
     packed.row_starts[0] = 0
@@ -88,7 +98,7 @@ def _write_positions(packed: PackedRows, lengths: Int32Array, weights: EncoderWe
 
 
 def _surplus_rows(num_tokens: int, longest: int) -> Int32Array:
-    """Lengths of rows that hold so many tokens, none longer than the longest real one."""
+    """Lengths of rows that hold so many tokens, none longer than that."""
     whole, rest = divmod(num_tokens, longest)
     return np.array([longest] * whole + [rest] * (rest > 0), np.int32)
 

@@ -4,12 +4,15 @@ A GPU works by itself, and is never idle if the next pass is launched before it 
 pass but a thread that asks for its result. Under confidential computing, as on the platform, a copy from or to pinned
 memory holds its thread until all that its stream was given before is done (measured in vLLM's pull request 52226): so
 copies have streams of their own, and a result is copied once it is there, not in line behind its pass.
+
+A pass's arrays go through memory that stays: allocating some for each pass would take calls of its own.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any, Protocol
@@ -18,9 +21,10 @@ import torch
 from numpy.typing import NDArray
 
 Upload = Callable[[NDArray[Any]], torch.Tensor]
-"""Brings an array to a device; the copy may still go on. `torch.from_numpy` is one for a CPU."""
+"""Brings an array to a device; the copy may still go on, and the third one after it overwrites it on a GPU.
+`torch.from_numpy` is one for a CPU."""
 
-NUM_PINNED_BUFFERS = 3
+NUM_BUFFERS = 3
 """For two passes in flight and one that is prepared."""
 
 
@@ -79,17 +83,15 @@ class CudaStreams:
         self._kernels = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._copies = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._results = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        self._buffers = cycle([PinnedBuffer() for _ in range(NUM_PINNED_BUFFERS)])
+        self._buffers = cycle([UploadBuffer(device, self._copies) for _ in range(NUM_BUFFERS)])
+        self._unread: list[UploadBuffer] = []
+        self._pool: Any = None
 
     def upload(self, array: NDArray[Any]) -> torch.Tensor:
         buffer = next(self._buffers)
-        source = buffer.filled_with(array)
-        with torch.cuda.stream(self._copies):
-            copy = source.to(self._device, non_blocking=True)
-        buffer.copied.record(self._copies)
+        copy = buffer.copy_of(array)
         self._kernels.wait_event(buffer.copied)
-        # The memory is the copies' stream's, which must not write to it again before the kernels have read it.
-        copy.record_stream(self._kernels)
+        self._unread.append(buffer)
         return copy
 
     def launch(self, compute: Callable[[], torch.Tensor]) -> Computation:
@@ -100,7 +102,41 @@ class CudaStreams:
             # The thread that waits sleeps, and leaves its core to those that tokenize.
             done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
             done.record(self._kernels)
+        for buffer in self._unread:
+            buffer.read = done
+        self._unread.clear()
         return CudaComputation(result, done, self._results)
+
+    def record(self, compute: Callable[[], torch.Tensor]) -> Callable[[], torch.Tensor]:
+        """Capture what `compute` does as a CUDA graph. Its inputs' memory has to stay where it is.
+
+        Returns:
+            Launches it again; its outputs are always in the same memory.
+
+        Raises:
+            RuntimeError: it cannot be captured.
+        """
+        with torch.cuda.stream(self._kernels):
+            # Loads kernels and allocates what cuBLAS keeps, neither of which a capture allows.
+            compute()
+            torch.cuda.synchronize(self._device)
+            graph = torch.cuda.CUDAGraph()
+            # Not `torch.cuda.graph`, which collects garbage and empties the allocator's cache each time.
+            graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
+            try:
+                outputs = compute()
+            except BaseException:
+                with suppress(RuntimeError):
+                    graph.capture_end()
+                raise
+            graph.capture_end()
+            self._pool = self._pool or graph.pool()
+
+        def replay() -> torch.Tensor:
+            graph.replay()
+            return outputs
+
+        return replay
 
 
 class CudaComputation:
@@ -129,23 +165,40 @@ class CudaComputation:
             return self._on_host
 
 
-class PinnedBuffer:
-    """Pinned memory from which an array is copied to a GPU.
+class UploadBuffer:
+    """Memory through which arrays reach a GPU: pinned on the host, and on the device.
 
     Attributes:
-        copied: to be recorded after each such copy: until then the memory is not written to again.
+        copied: recorded after each copy. Before that, the pinned memory is not written to again.
+        read: recorded once the device has read the last copy; None before the first launch. Before that, the device's
+            memory is not written to again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device: str, copies: torch.cuda.Stream) -> None:
         self.copied = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
-        self._memory = torch.empty(0, dtype=torch.uint8)
+        self.read: torch.cuda.Event | None = None
+        self._device = device
+        self._copies = copies
+        self._pinned = torch.empty(0, dtype=torch.uint8)
+        self._on_device = torch.empty(0, dtype=torch.uint8)
 
-    def filled_with(self, array: NDArray[Any]) -> torch.Tensor:
-        """The array, in this memory; waits for the copy of the last one to end."""
-        self.copied.synchronize()
+    def copy_of(self, array: NDArray[Any]) -> torch.Tensor:
+        """Start copying the array to the device; waits for the copy of the last one to end."""
         source = torch.from_numpy(array)
-        if source.nbytes > len(self._memory):
-            # Twice as much each time, for the driver takes long to pin memory.
-            self._memory = torch.empty(1 << source.nbytes.bit_length(), dtype=torch.uint8, pin_memory=True)
-        filled = self._memory[: source.nbytes].view(source.dtype).view(source.shape)
-        return filled.copy_(source)
+        self.copied.synchronize()
+        with torch.cuda.stream(self._copies):
+            if self.read is not None:
+                self._copies.wait_event(self.read)
+            if source.nbytes > len(self._pinned):
+                # Twice as much each time, for the driver takes long to pin memory.
+                num_bytes = 1 << source.nbytes.bit_length()
+                self._pinned = torch.empty(num_bytes, dtype=torch.uint8, pin_memory=True)
+                self._on_device = torch.empty(num_bytes, dtype=torch.uint8, device=self._device)
+            pinned, copy = (
+                memory[: source.nbytes].view(source.dtype).view(source.shape)
+                for memory in (self._pinned, self._on_device)
+            )
+            pinned.copy_(source)
+            copy.copy_(pinned, non_blocking=True)
+            self.copied.record(self._copies)
+        return copy

@@ -6,13 +6,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from batch_inference.forward.streams import NUM_PINNED_BUFFERS, CpuStreams, CudaStreams
+from batch_inference.forward.streams import NUM_BUFFERS, CpuStreams, CudaStreams
 
 WAIT_S = 30
 
@@ -24,7 +23,7 @@ class Cuda:
         log: what was asked of it, in order.
         is_done: what an event waits for on the host; done unless a test clears it.
         current: the name of the stream that kernels and copies go to.
-        sources: the pinned memory that was copied from, copy by copy.
+        sources, targets: the pinned memory that was copied from and the device's, copy by copy.
     """
 
     def __init__(self) -> None:
@@ -33,6 +32,7 @@ class Cuda:
         self.is_done.set()
         self.current = "default"
         self.sources: list[torch.Tensor] = []
+        self.targets: list[torch.Tensor] = []
 
     @contextmanager
     def stream(self, stream: FakeStream) -> Iterator[None]:
@@ -71,12 +71,14 @@ class FakeEvent:
 def cuda(monkeypatch: pytest.MonkeyPatch) -> Cuda:
     cuda = Cuda()
     names = iter(["kernels", "copies", "results"])
-    empty, to, to_host = torch.empty, torch.Tensor.to, torch.Tensor.cpu
+    empty, copy, to_host = torch.empty, torch.Tensor.copy_, torch.Tensor.cpu
 
-    def copying(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        cuda.log.append(f"copy in {cuda.current}")
-        cuda.sources.append(tensor)
-        return to(tensor, *args, **kwargs, copy=True)
+    def copying(tensor: torch.Tensor, source: torch.Tensor, non_blocking: bool = False) -> torch.Tensor:
+        if non_blocking:
+            cuda.log.append(f"copy in {cuda.current}")
+            cuda.sources.append(source)
+            cuda.targets.append(tensor)
+        return copy(tensor, source)
 
     def reading_back(tensor: torch.Tensor) -> torch.Tensor:
         cuda.log.append(f"read back in {cuda.current}")
@@ -86,12 +88,9 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> Cuda:
     monkeypatch.setattr(torch.cuda, "Event", lambda blocking: FakeEvent(cuda))
     monkeypatch.setattr(torch.cuda, "default_stream", lambda device: FakeStream(cuda, "default"))
     monkeypatch.setattr(torch.cuda, "stream", cuda.stream)
-    monkeypatch.setattr(torch, "empty", lambda *size, dtype, pin_memory=False: empty(*size, dtype=dtype))
-    monkeypatch.setattr(torch.Tensor, "to", copying)
+    monkeypatch.setattr(torch, "empty", lambda *size, dtype, **where: empty(*size, dtype=dtype))
+    monkeypatch.setattr(torch.Tensor, "copy_", copying)
     monkeypatch.setattr(torch.Tensor, "cpu", reading_back)
-    monkeypatch.setattr(
-        torch.Tensor, "record_stream", lambda tensor, stream: cuda.log.append(f"{stream.name} keeps the copy")
-    )
     return cuda
 
 
@@ -103,7 +102,25 @@ def streams(cuda: Cuda) -> CudaStreams:
 def test_kernels_wait_for_a_copy_that_has_a_stream_of_its_own(cuda: Cuda, streams: CudaStreams) -> None:
     array = np.arange(12, dtype=np.int32).reshape(3, 4)
     assert streams.upload(array).tolist() == array.tolist()
-    assert cuda.log == ["copy in copies", "kernels waits for the event in copies", "kernels keeps the copy"]
+    assert cuda.log == ["copy in copies", "kernels waits for the event in copies"]
+
+
+def test_copies_of_all_passes_go_into_the_same_memory(cuda: Cuda, streams: CudaStreams) -> None:
+    for number in range(10):
+        streams.upload(np.full(64, number, np.int32))
+        streams.launch(lambda: torch.zeros(1))
+    for memory in (cuda.sources, cuda.targets):
+        assert len({tensor.data_ptr() for tensor in memory}) == NUM_BUFFERS
+
+
+def test_a_copy_waits_for_the_kernels_that_read_what_it_overwrites(cuda: Cuda, streams: CudaStreams) -> None:
+    for number in range(NUM_BUFFERS + 1):
+        cuda.log.clear()
+        streams.upload(np.full(64, number, np.int32))
+        streams.launch(lambda: torch.zeros(1))
+    assert cuda.log[:3] == [
+        "host waits for the event in copies", "copies waits for the event in kernels", "copy in copies",
+    ]  # fmt: skip
 
 
 def test_nothing_is_read_back_before_it_is_asked_for(cuda: Cuda, streams: CudaStreams) -> None:
@@ -149,22 +166,22 @@ def test_arrays_of_any_sizes_and_types_arrive_whole(streams: CudaStreams) -> Non
 
 
 def test_a_buffer_is_not_written_to_before_its_copy_is_done(cuda: Cuda, streams: CudaStreams) -> None:
-    for number in range(NUM_PINNED_BUFFERS):
+    for number in range(NUM_BUFFERS):
         streams.upload(np.full(64, number, np.int32))
     cuda.is_done.clear()
     uploading = threading.Thread(target=streams.upload, args=(np.full(64, 7, np.int32),))
     uploading.start()
     uploading.join(0.2)
-    assert [source.tolist() for source in cuda.sources] == [[number] * 64 for number in range(NUM_PINNED_BUFFERS)]
+    assert [source.tolist() for source in cuda.sources] == [[number] * 64 for number in range(NUM_BUFFERS)]
     cuda.is_done.set()
     uploading.join(WAIT_S)
-    # Now the first buffer has been used again.
+    # Now the first buffer is in use again.
     assert cuda.sources[0].tolist() == cuda.sources[-1].tolist() == [7] * 64
 
 
 def test_two_passes_and_one_that_is_prepared_wait_for_no_buffer(cuda: Cuda, streams: CudaStreams) -> None:
     cuda.is_done.clear()
-    for number in range(NUM_PINNED_BUFFERS):
+    for number in range(NUM_BUFFERS):
         streams.upload(np.full(64, number, np.int32))
     assert not [entry for entry in cuda.log if entry.startswith("host waits")]
 
