@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 
 from batch_inference.engine import Engine
 from batch_inference.settings import EncoderSettings
+from batch_inference.start_notes import DeviceReport
 
 
 class LatencyPercentiles(BaseModel):
@@ -24,6 +25,7 @@ class BatchStats(BaseModel):
     average_batch_time: float = Field(description="Mean seconds from a request's arrival to its answer")
     peak_batch_size: int = Field(description="Most texts in one request")
     device: str
+    device_report: DeviceReport | None = Field(default=None, exclude_if=lambda report: report is None)
     model_loaded: bool
     current_gpu_memory: float | None
     max_gpu_memory: float | None
@@ -60,6 +62,7 @@ def batch_stats(engine: Engine, settings: EncoderSettings) -> BatchStats:
         average_batch_time=counted.mean_request_s,
         peak_batch_size=counted.peak_texts,
         device=engine.model.device,
+        device_report=engine.model.notes.device,
         model_loaded=engine.is_ready,
         current_gpu_memory=engine.model.memory_gib(),
         max_gpu_memory=engine.model.peak_memory_gib(),

@@ -67,6 +67,7 @@ class Engine:
             self.stats.count_pass,
             self._lose_device,
             min(served.model.max_in_flight for served in self.served.values()),
+            None if self.model.device == "cpu" else settings.pass_timeout_s,
         )
 
     @classmethod

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from batch_inference.device_report import report_device
 from batch_inference.errors import ModelLoadError
 from batch_inference.heads import Head
 from batch_inference.host_memory import keep_freed_memory
@@ -49,6 +50,7 @@ def load_all(sources: Sequence[Source]) -> list[Loaded]:
             check_known_answers(model, settings)
             cost = pass_cost(model, settings)
             warm_up(model, cost)
+        model.notes.device = report_device(model)
         logger.info("%s is ready on %s in %s.", settings.model, model.device, model.precision)
         loaded.append((settings, model, cost))
     return loaded

@@ -40,7 +40,10 @@ FIGURES = {
     "uptime": 1260.0, "texts_per_second": 812.5, "requests_in_flight": 3, "queued_texts": 40,
     "total_texts_processed": 90_000, "errors": {},
 }  # fmt: skip
-LOG = "BATCH_PROCESSOR_DEVICE='cuda', but there is no usable GPU here. Use 'auto' or 'cpu'."
+LOG = (
+    "BATCH_PROCESSOR_DEVICE='cuda', but there is no usable GPU here: PyTorch is built for CUDA 13.0, the driver is for "
+    "12080. Use 'auto' or 'cpu'."
+)
 
 
 class Reader:

@@ -34,6 +34,8 @@ def test_figures_add_up(tmp_path: Path, tweets: list[str]) -> None:
         assert 0 <= stats["padding_ratio"] < 1
         assert (stats["device"], stats["model"], stats["precision"]) == ("cpu", "bundled", "float32")
         assert stats["model_loaded"] is True
+        assert stats["device_report"]["threads"] >= 1
+        assert stats["device_report"]["choices"]
         assert stats["current_gpu_memory"] is stats["max_gpu_memory"] is stats["revision"] is None
 
         samples = {
