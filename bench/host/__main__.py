@@ -8,6 +8,9 @@ instance's process, user and system: it stays nearly the same on a machine that 
 do not. Checkouts take turns and are frozen in between; figures are medians over the rounds, ratios medians of the
 rounds' ratios. The tokenizer is trained on the spot, on the texts at hand: RoBERTa's own would have to be downloaded.
 The last line is one JSON object.
+
+With --launches, three instances take turns whose model launches passes as on a GPU: `none` of the calls, all of them
+(`eager`), or one (`replay`); the device's own time is slept (`launching.py`).
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ from rehearsal.texts import default_texts, read_labelled, tweet_texts
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MODES = ("dev", "encrypted")
+LAUNCHES = ("none", "eager", "replay")
 MAX_BATCH_TOKENS = 16_384
 """As on a GPU; the tokens of 600 tweets."""
 
@@ -62,6 +66,14 @@ class Workload:
 
 
 WORKLOADS = (Workload(8, 100, 160), Workload(32, 100, 160), Workload(64, 1, 640))
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What an instance runs: the code in a folder, with a model that answers at once or launches passes some way."""
+
+    code: Path
+    launches: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,7 +110,7 @@ class Instance:
         return used_s / num_texts * 1e6, num_texts / json.loads(load.stdout)["elapsed_s"]
 
 
-def environment(checkpoint: Path, session: str = "") -> dict[str, str]:
+def environment(checkpoint: Path, session: str = "", launches: str = "") -> dict[str, str]:
     """Variables of an instance's process."""
     return {
         **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
@@ -108,19 +120,24 @@ def environment(checkpoint: Path, session: str = "") -> dict[str, str]:
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_OFFLINE": "1",
         "REHEARSAL_SESSION": session,
+        "BENCH_LAUNCHES": launches,
     }
 
 
 @contextmanager
-def running(mode: str, code: Path, checkpoint: Path, folder: Path) -> Iterator[Instance]:
-    """Start an instance of the checkout in the folder `code`; its log goes to `folder`."""
+def running(mode: str, arm: Arm, checkpoint: Path, folder: Path) -> Iterator[Instance]:
+    """Start an instance; its log goes to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     session = Session.create().to_json() if mode == "encrypted" else ""
     port, cords_file, log = free_port(), folder / "cords.json", folder / "log"
     command = [sys.executable, "-m", "bench.host.instant", mode, str(port)] + ([str(cords_file)] if session else [])
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, cwd=code, env=environment(checkpoint, session), stdout=output, stderr=subprocess.STDOUT
+            command,
+            cwd=arm.code,
+            env=environment(checkpoint, session, arm.launches),
+            stdout=output,
+            stderr=subprocess.STDOUT,
         )
     try:
         wait_for_port(process, port, log)
@@ -156,14 +173,21 @@ def main() -> int:
     parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
     names = [workload.name for workload in WORKLOADS]
     parser.add_argument("--workloads", nargs="+", choices=names, default=names)
+    parser.add_argument("--launches", nargs="+", choices=LAUNCHES, help="how passes are launched; measured in turns")
     args = parser.parse_args()
     texts = [labelled.text for labelled in read_labelled(default_texts())]
     checkpoint = train_roberta_tokenizer(CACHE / "roberta-tokenizer")
     checkouts = {"now": ROOT} | ({"before": args.before.resolve()} if args.before else {})
+    arms = {name: Arm(code) for name, code in checkouts.items()}
+    if args.launches:
+        arms = {launches: Arm(ROOT, launches) for launches in args.launches}
     for name, value in describe_machine(os.cpu_count() or 1).items():
         print(f"{name}: {value}")
     workloads = [workload for workload in WORKLOADS if workload.name in args.workloads]
-    measured = measure(checkouts, checkpoint, texts, workloads, args.modes, args.repeats, args.share)
+    measured = measure(arms, checkpoint, texts, workloads, args.modes, args.repeats, args.share)
+    if args.launches:
+        report_launches(measured)
+        return 0
     stages: dict[str, list[dict[str, float]]] = defaultdict(list)
     for _ in range(3):
         for name, code in checkouts.items():
@@ -173,11 +197,11 @@ def main() -> int:
 
 
 Measured = dict[tuple[str, str, str], list[tuple[float, float]]]
-"""Per mode, workload and checkout: CPU microseconds a text and texts/s of each round."""
+"""Per mode, workload and arm: CPU microseconds a text and texts/s of each round."""
 
 
 def measure(
-    checkouts: dict[str, Path],
+    arms: dict[str, Arm],
     checkpoint: Path,
     texts: list[str],
     workloads: list[Workload],
@@ -185,13 +209,13 @@ def measure(
     repeats: int,
     share: float,
 ) -> Measured:
-    """Run the workloads on every checkout, in turns."""
+    """Run the workloads on every arm, in turns."""
     measured: Measured = defaultdict(list)
     for mode in modes:
         with ExitStack() as opened:
             instances = {
-                name: opened.enter_context(running(mode, code, checkpoint, CACHE / "host" / f"{mode}-{name}"))
-                for name, code in checkouts.items()
+                name: opened.enter_context(running(mode, arm, checkpoint, CACHE / "host" / f"{mode}-{name}"))
+                for name, arm in arms.items()
             }
             # The first round warms up.
             for repeat in range(repeats + 1):
@@ -229,6 +253,30 @@ def report(measured: Measured, stages: dict[str, dict[str, float]]) -> None:
     print(f"\n| CPU us a text in a cord, 100 texts | {' | '.join(names)} | all |\n|{'---|' * (len(names) + 2)}")
     for name, took in stages.items():
         print(f"| {name} | {' | '.join(f'{took[stage]:.1f}' for stage in names)} | {sum(took.values()):.1f} |")
+    print(json.dumps(summary))
+
+
+def report_launches(measured: Measured) -> None:
+    """Print what launching costs as a table in Markdown, and its ratios to launching nothing as one JSON object.
+
+    The object has `replay_over_none` and `eager_over_none`: by mode and workload the ratios of texts/s and of CPU time
+    a text, medians of the rounds' ratios.
+    """
+    print("\n| mode | clients x texts | launches | CPU us a text | texts/s | CPU over none | texts/s over none |")
+    print("|---|---|---|---|---|---|---|")
+    summary: dict[str, dict[str, dict[str, float]]] = defaultdict(dict)
+    for (mode, workload, launches), rounds in measured.items():
+        cpu, speed = (statistics.median(values) for values in zip(*rounds, strict=True))
+        shown = ["", ""]
+        if launches != "none" and (none := measured.get((mode, workload, "none"))):
+            pairs = list(zip(rounds, none, strict=True))
+            ratios = {
+                "cpu_a_text": statistics.median(own[0] / other[0] for own, other in pairs),
+                "texts_per_s": statistics.median(own[1] / other[1] for own, other in pairs),
+            }
+            summary[f"{launches}_over_none"][f"{mode} {workload}"] = ratios
+            shown = [f"{ratio:.2f}" for ratio in ratios.values()]
+        print(f"| {mode} | {workload} | {launches} | {cpu:.1f} | {speed:.0f} | {' | '.join(shown)} |")
     print(json.dumps(summary))
 
 

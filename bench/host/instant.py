@@ -13,16 +13,13 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 os.environ["CHUTES_EXECUTION_CONTEXT"] = "REMOTE"
 # The rounds repeat their texts, and each is to be handled anew.
 os.environ["BATCH_PROCESSOR_ANSWER_CACHE_MIB"] = "0"
-
-import numpy as np
-from transformers import AutoTokenizer
 
 from batch_classification.answers import batch_result
 from batch_classification.head import SentimentHead
@@ -32,44 +29,10 @@ from batch_http.responses import json_response
 from batch_inference import engine as engine_module
 from batch_inference.engine import Engine
 from batch_inference.settings import load_settings
-from batch_inference.tokenizer import TextTokenizer
+from bench.host.instant_model import MAX_LENGTH, InstantModel
 from schemas import BatchRequest
 
-ANSWERS = np.tile(np.array([0.25, 0.0625, 0.6875], np.float32), (100_000, 1))
-MAX_LENGTH = 512
 STAGE_ROUNDS = 60
-
-
-class InstantModel:
-    """Stands in for `EncoderModel`: a real tokenizer, and the same answer for every text."""
-
-    labels = ("NEGATIVE", "NEUTRAL", "POSITIVE")
-    num_outputs = len(labels)
-    max_tokens = MAX_LENGTH
-    inner_size = 3072
-    max_in_flight = 1
-    is_padded = False
-    device = "cpu"
-    precision = "float32"
-
-    def __init__(self, checkpoint: str) -> None:
-        self.head = SentimentHead("tweets")
-        self.tokenizer = TextTokenizer(AutoTokenizer.from_pretrained(checkpoint), self.head.prepare_text)
-
-    def prepare(self, rows: Any) -> Any:
-        return SimpleNamespace(num_rows=len(rows))
-
-    def launch(self, prepared: Any) -> Any:
-        return SimpleNamespace(result=lambda: ANSWERS[: prepared.num_rows].copy())
-
-    def answers(self, rows: Any) -> Any:
-        return ANSWERS[: len(rows)].copy()
-
-    def memory_gib(self) -> None:
-        return None
-
-    def peak_memory_gib(self) -> None:
-        return None
 
 
 def serve_dev(port: str) -> None:
@@ -113,8 +76,19 @@ def measure_stages(texts_file: str) -> None:
     engine.close()
 
 
+def use_stand_in(launches: str) -> None:
+    """Have the engine load a model that answers at once; or one that launches passes in some way."""
+    make: Callable[[str], Any] = InstantModel
+    if launches:
+        from bench.host.launching import COST, LaunchingModel
+
+        make = partial(LaunchingModel, launches=launches)
+        engine_module.pass_cost = lambda model, settings: COST  # type: ignore[attr-defined]
+    engine_module.load_model = lambda settings, head: make(settings.model_source)  # type: ignore
+
+
 if __name__ == "__main__":
-    engine_module.load_model = lambda settings, head: InstantModel(settings.model_source)  # type: ignore
+    use_stand_in(os.environ.get("BENCH_LAUNCHES", ""))
     match sys.argv[1:]:
         case ["dev", port]:
             serve_dev(port)
