@@ -18,15 +18,18 @@ from transformers import AutoModelForSequenceClassification
 
 from batch_classification.masking import mask_handles_and_links
 from batch_classification.settings import ClassifierSettings
+from batch_inference.forward.row_layout import RowLayout
 from batch_inference.settings import load_settings
 from batch_inference.token_rows import TokenRows
 from batch_inference.tokenizer import TextTokenizer
 from bench.checkpoints import BUNDLED, checkpoint
 from rehearsal.texts import LabelledText, default_texts, read_labelled
+from tools.check_gpu.parts import Figures
+
+__all__ = ["MAX_TOKENS", "ROBERTA_LAYOUT", "Figures", "Run"]
 
 MAX_TOKENS = 512
-Figures = dict[str, Any]
-"""What a part of the run measured; JSON."""
+ROBERTA_LAYOUT = RowLayout(pad_token_id=1)
 
 
 @dataclass(frozen=True)
@@ -83,9 +86,9 @@ class Run:
         """Bring an array to the device, in no hurry."""
         return torch.from_numpy(array).to(self.device)
 
-    def model(self, dtype: torch.dtype, device: str | None = None) -> Any:
-        """transformers' model, in evaluation mode."""
-        model = AutoModelForSequenceClassification.from_pretrained(self.folder, dtype=dtype)
+    def model(self, dtype: torch.dtype, device: str | None = None, folder: Path | None = None) -> Any:
+        """transformers' model, in evaluation mode; of another checkpoint if there is one."""
+        model = AutoModelForSequenceClassification.from_pretrained(folder or self.folder, dtype=dtype)
         return model.eval().to(device or self.device)
 
     def rows(self, kind: str, num_tokens: int) -> TokenRows:

@@ -7,6 +7,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,19 +18,17 @@ from batch_inference.forward.attention_cuda import attend_efficient, attend_flas
 from batch_inference.forward.kernels_cuda import Attend, CudaKernels
 from batch_inference.forward.packed import PackedClassifier
 from batch_inference.forward.padded import PaddedForward
-from batch_inference.forward.row_layout import RowLayout
 from batch_inference.loading import load_model
 from batch_inference.planner import PassCost
 from batch_inference.scheduled_model import ScheduledModel
 from batch_inference.scheduler import Scheduler
 from batch_inference.text_groups import TextGroup
 from batch_inference.token_rows import TokenRows
-from tools.check_gpu.measuring import Figures, Run
+from bench.checkpoints import BUNDLED
+from tools.check_gpu.measuring import ROBERTA_LAYOUT, Figures, Run
 
 HEADS, HEAD_SIZE, HIDDEN, INNER, LAYERS = 12, 64, 768, 3072, 12
 """RoBERTa-base's."""
-
-ROBERTA_LAYOUT = RowLayout(pad_token_id=1)
 
 Pass = Callable[[], torch.Tensor]
 
@@ -77,11 +76,12 @@ def _products(run: Run, rows: int, dtype: torch.dtype) -> Callable[[], object]:
     layers = [
         tuple(
             torch.randn(shape, device=run.device, dtype=dtype)
-            for shape in ((outputs,), (rows, inputs), (inputs, outputs))
+            for shape in ((outputs,), (rows, inputs), (outputs, inputs))
         )
         for inputs, outputs in shapes
     ]
-    return lambda: [torch.addmm(*layer) for layer in layers]
+    # Weights lie as the pass has them, which is another kernel than the other way round.
+    return lambda: [torch.addmm(bias, inputs, weight.t()) for bias, inputs, weight in layers]
 
 
 def attentions(run: Run, dtype: torch.dtype) -> dict[str, Attend]:
@@ -118,9 +118,14 @@ def _bound(call: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
     return lambda: call(*arguments)
 
 
-def _packed(run: Run, dtype: torch.dtype) -> dict[str, PackedClassifier]:
+def best_kernels(run: Run, dtype: torch.dtype) -> CudaKernels:
+    """Those of the packed pass."""
+    return CudaKernels(run.upload, next(iter(attentions(run, dtype).values())))
+
+
+def _packed(run: Run, dtype: torch.dtype, folder: Path | None = None) -> dict[str, PackedClassifier]:
     """The packed pass, and the same without each of the parts that have to prove worth their lines."""
-    model = run.model(dtype)
+    model = run.model(dtype, folder=folder)
     first, *others = attentions(run, dtype).items()
     variants = {
         "packed": CudaKernels(run.upload, first[1]),
@@ -133,14 +138,14 @@ def _packed(run: Run, dtype: torch.dtype) -> dict[str, PackedClassifier]:
 
 @torch.inference_mode()
 def correctness(run: Run) -> Figures:
-    """How far probabilities are from transformers' in float32 on the CPU, a text at a time."""
+    """How far the bundled model, whose weights are real, is from transformers in float32 on the CPU, text by text."""
     rows = [*run.tweets[: 6 if run.is_dry else 60], [0, 2], *run.rows("mixed", 64 if run.is_dry else 2048).tolists()]
-    plain = run.model(torch.float32, "cpu")
+    plain = run.model(torch.float32, "cpu", BUNDLED)
     expected = torch.cat([plain(input_ids=torch.tensor([row])).logits for row in rows]).softmax(-1)
     figures: Figures = {}
     passes: dict[str, Any] = {
-        **_packed(run, run.dtype),
-        "transformers": PaddedForward(run.model(run.dtype), run.upload, ROBERTA_LAYOUT),
+        **_packed(run, run.dtype, BUNDLED),
+        "transformers": PaddedForward(run.model(run.dtype, folder=BUNDLED), run.upload, ROBERTA_LAYOUT),
     }
     for name, forward in passes.items():
         got = forward.logits(forward.prepare(TokenRows.of(rows))).float().softmax(-1).cpu()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tools.check_gpu.measuring import Figures
+from tools.check_gpu.parts import Figures
 from tools.check_gpu.rules import decide
 
 

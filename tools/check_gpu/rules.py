@@ -11,6 +11,10 @@ MIN_GAIN_OF_A_PART = 1.03
 MIN_DEPTH_TWO_OVER_ONE = 1.1
 MIN_PACKED_OVER_PADDED = 1.3
 MAX_DIFFERENCE = 5e-3
+MAX_RECALL_LOST = 0.002
+MIN_REPLAY_OVER_EAGER = 2.0
+MIN_SOAK_END_OVER_START = 0.9
+MAX_SOAK_MEMORY_GROWTH = 1.05
 SIZE = 8192
 """Tokens of the passes that are compared."""
 
@@ -35,6 +39,12 @@ def decide(report: dict[str, Any]) -> list[Decision]:
         _part(report, "GELU within the product", "packed, GELU apart"),
         _two_in_flight(report),
         _packed(report),
+        _replay(report),
+        _precision(report),
+        _alone(report),
+        _out_of_memory(report),
+        _soak(report),
+        _without_cublaslt(report),
     ]
 
 
@@ -87,6 +97,60 @@ def _packed(report: dict[str, Any]) -> Decision:
     is_good = gain >= MIN_PACKED_OVER_PADDED and difference <= MAX_DIFFERENCE
     verdict = "ship it" if is_good else "half weights without autocast's casts"
     return Decision(question, f"{gain:.2f}, {difference:.1e}", verdict)
+
+
+def _replay(report: dict[str, Any]) -> Decision:
+    gain = _over(
+        report,
+        ("launches", "1024/eager", "beside_busy_threads_us"),
+        ("launches", "1024/replay", "beside_busy_threads_us"),
+    )
+    question = f"replay, if a launch beside busy threads takes {MIN_REPLAY_OVER_EAGER:g} times as long call by call"
+    return _decision(question, gain, MIN_REPLAY_OVER_EAGER, "replay", "CUDA_GRAPHS=false")
+
+
+def _precision(report: dict[str, Any]) -> Decision:
+    exact, half = (_figure(report, "recall", precision, "macro_recall") for precision in ("float32", "float16"))
+    question = f"float16, if it loses at most {MAX_RECALL_LOST} of the macro recall"
+    if exact is None or half is None:
+        return Decision(question, "", "not measured")
+    is_kept = exact - half <= MAX_RECALL_LOST
+    return Decision(question, f"{exact:.4f}, {half:.4f}", "float16" if is_kept else "PRECISION=float32")
+
+
+def _alone(report: dict[str, Any]) -> Decision:
+    difference = _figure(report, "correctness", "packed", "batched_against_alone")
+    question = f"a text alone answers as among others, within {MAX_DIFFERENCE}"
+    return _within(question, difference, MAX_DIFFERENCE)
+
+
+def _out_of_memory(report: dict[str, Any]) -> Decision:
+    difference = report.get("out_of_memory", {}).get("max_difference")
+    question = f"with little memory the answers stay, within {MAX_DIFFERENCE}"
+    return _within(question, difference, MAX_DIFFERENCE)
+
+
+def _soak(report: dict[str, Any]) -> Decision:
+    speeds, memory = (report.get("soak", {}).get(name) for name in ("texts_per_s", "memory_gib"))
+    question = f"a minute of load slows nothing ({MIN_SOAK_END_OVER_START:g} of the start) and keeps no memory"
+    if not speeds or not memory or None in memory:
+        return Decision(question, "", "not measured")
+    # The first part warms up.
+    speed, growth = speeds[-1] / speeds[1], memory[-1] / memory[1]
+    is_good = speed >= MIN_SOAK_END_OVER_START and growth <= MAX_SOAK_MEMORY_GROWTH
+    return Decision(question, f"{speed:.2f}, {growth:.2f}", "yes" if is_good else "no: look for the cause")
+
+
+def _without_cublaslt(report: dict[str, Any]) -> Decision:
+    gain = _over(report, ("passes", _key("packed"), "device_ms"), ("without_cublaslt", f"{SIZE}/packed", "device_ms"))
+    question = f"DISABLE_ADDMM_CUDA_LT=1, if it brings {MIN_GAIN_OF_A_PART - 1:.0%}"
+    return _decision(question, gain, MIN_GAIN_OF_A_PART, "set it", "leave it")
+
+
+def _within(question: str, difference: float | None, allowed: float) -> Decision:
+    if difference is None:
+        return Decision(question, "", "not measured")
+    return Decision(question, f"{difference:.1e}", "yes" if difference <= allowed else "no: look for the cause")
 
 
 def _decision(question: str, gain: float | None, needed: float, yes: str, no: str) -> Decision:
