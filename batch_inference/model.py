@@ -184,7 +184,8 @@ class LaunchedPass:
             outputs: Outputs = self._computation.to_host().numpy()
         if not np.isfinite(outputs).all():
             precision = self._model.precision
-            raise ForwardPassError(f"the model answered with numbers that are not finite in {precision}")
+            cure = "; set PRECISION to bfloat16, whose range is that of float32" if precision == "float16" else ""
+            raise ForwardPassError(f"the model answered with numbers that are not finite in {precision}{cure}")
         return outputs
 
 
