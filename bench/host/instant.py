@@ -26,7 +26,7 @@ from batch_classification.head import SentimentHead
 from batch_classification.settings import ClassifierSettings
 from batch_http.requests import parse_request
 from batch_http.responses import json_response
-from batch_inference import engine as engine_module
+from batch_inference import start_up
 from batch_inference.engine import Engine
 from batch_inference.settings import load_settings
 from bench.host.instant_model import MAX_LENGTH, InstantModel
@@ -83,8 +83,8 @@ def use_stand_in(launches: str) -> None:
         from bench.host.launching import COST, LaunchingModel
 
         make = partial(LaunchingModel, launches=launches)
-        engine_module.pass_cost = lambda model, settings: COST  # type: ignore[attr-defined]
-    engine_module.load_model = lambda settings, head: make(settings.model_source)  # type: ignore
+        start_up.pass_cost = lambda model, settings: COST
+    start_up.load_model = lambda settings, head, streams: make(settings.model_source)  # type: ignore
 
 
 if __name__ == "__main__":

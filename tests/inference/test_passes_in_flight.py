@@ -104,6 +104,10 @@ class Gpu:
         for _ in range(number):
             assert self._num_launched.acquire(timeout=WAIT_S)
 
+    def launches_within(self, seconds: float) -> bool:
+        """Whether one more is launched so soon."""
+        return self._num_launched.acquire(timeout=seconds)
+
     def finish(self, num_passes: int = 10_000) -> None:
         """Let passes be worked at to their end."""
         self._gate.release(num_passes)
@@ -224,6 +228,7 @@ def test_little_that_waits_is_not_worth_a_pass_beside_another(gpu: Gpu) -> None:
     scheduler.submit([first])
     gpu.wait_for_launches(1)
     scheduler.submit([little])
+    assert not gpu.launches_within(0.2)
     scheduler.submit([more])
     gpu.wait_for_launches(1)
     last = texts(21)
