@@ -103,7 +103,7 @@ tune: $(INSTALLED)
 openapi: $(INSTALLED)
 	$(BIN)/python -m tools.write_openapi docs/openapi.json
 
-# All that has to be known from a real GPU, in ten minutes, into bench/gpu/. CHECK_GPU=--dry runs it on a CPU.
+# All that has to be known from a real GPU, in nine minutes, into bench/gpu/. CHECK_GPU=--dry runs it on a CPU.
 check-gpu: $(INSTALLED)
 	$(BIN)/python -m tools.check_gpu $(CHECK_GPU)
 

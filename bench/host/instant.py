@@ -83,7 +83,7 @@ def use_stand_in(launches: str) -> None:
         from bench.host.launching import COST, LaunchingModel
 
         make = partial(LaunchingModel, launches=launches)
-        start_up.pass_cost = lambda model, settings: COST
+        start_up.pass_cost = lambda model, settings: COST  # type: ignore[attr-defined]
     start_up.load_model = lambda settings, head, streams: make(settings.model_source)  # type: ignore
 
 

@@ -185,8 +185,9 @@ def _onnxruntime(run: Run, texts: Sequence[str]) -> Figures:
 def start_up(run: Run) -> Figures:
     """What the service says of its device when it starts."""
     with _running(Engine.start(run.settings, SentimentHead())) as started:
-        assert started.device_report
-        return {**started.device_report.model_dump(), "max_batch_tokens": started.max_batch_tokens}
+        report = started.model.notes.device
+        assert report
+        return {**report.model_dump(), "max_batch_tokens": started.max_batch_tokens}
 
 
 def recall(run: Run) -> Figures:
