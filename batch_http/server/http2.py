@@ -20,7 +20,6 @@ from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H2ProtocolAssumedError, H11Protocol
 
 from batch_http.server.connections import patience_with
-from batch_http.server.http2_sending import forget_stream, repair_sending, stream_send
 
 DEFAULT_WINDOW_BYTES = 2**16 - 1
 """What a connection may send before the first window update: RFC 9113, section 6.9.2."""
@@ -31,6 +30,7 @@ narrow one holds no caller back, but costs a round trip for every 64 KiB of a bo
 
 _initiate = H2Protocol.initiate
 _handle_events = H2Protocol._handle_events
+_stream_send = H2Protocol.stream_send
 
 
 def repair_http2() -> None:
@@ -42,7 +42,6 @@ def repair_http2() -> None:
     Config.max_app_queue_size = 0
     H2Protocol.initiate = _initiate_with_wide_windows  # type: ignore[method-assign]
     H2Protocol._handle_events = _handle_events_of_open_streams  # type: ignore[method-assign]
-    repair_sending()
     H2Protocol.stream_send = _stream_send_in_time  # type: ignore[method-assign]
     H11Protocol._check_protocol = _check_protocol_but_no_upgrade  # type: ignore[method-assign]
 
@@ -74,7 +73,7 @@ async def _handle_events_of_open_streams(self: Any, events: list[Any]) -> None:
             continue
         await _handle_events(self, [event])
         if isinstance(event, StreamReset):
-            await forget_stream(self, event.stream_id)
+            await _give_up_stream(self, event.stream_id)
             await self.send(Updated(idle=self.idle))
     await self._flush()
 
@@ -96,15 +95,26 @@ async def _stream_send_in_time(self: Any, event: Any) -> None:
     """
     if not isinstance(event, Body | EndBody):
         # Nothing else waits for a window.
-        await stream_send(self, event)
+        await _stream_send(self, event)
         return
     try:
         buffer = self.stream_buffers.get(event.stream_id)
         async with patience_with(buffer or self).sending(len(event.data) if isinstance(event, Body) else 0):
-            await stream_send(self, event)
+            await _stream_send(self, event)
     except TimeoutError:
-        await forget_stream(self, event.stream_id)
         with suppress(ProtocolError):
             self.connection.reset_stream(event.stream_id, ErrorCodes.CANCEL)
+        await _give_up_stream(self, event.stream_id)
         await self._flush()
         await self._close_stream(event.stream_id)
+
+
+async def _give_up_stream(self: Any, stream_id: int) -> None:
+    """Have Hypercorn's sending find that a stream which was reset is closed, and drop what it keeps of it.
+
+    It looks only at streams that have something to send, or their end.
+    """
+    if buffer := self.stream_buffers.get(stream_id):
+        buffer.set_complete()
+        self.priority.unblock(stream_id)
+        await self.has_data.set()
