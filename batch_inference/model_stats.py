@@ -92,7 +92,8 @@ class ModelStats:
             self._num_texts += num_texts
             self._num_truncated += num_truncated
         self._texts.inc(num_texts)
-        self._truncated.inc(num_truncated)
+        if num_truncated:
+            self._truncated.inc(num_truncated)
 
     def count_pass(self, record: PassRecord) -> None:
         """Count a forward pass that went well."""
@@ -105,15 +106,18 @@ class ModelStats:
         self._pass_time.observe(record.duration_s)
         self._pass_rows.observe(record.num_rows)
         self._pass_tokens.observe(record.num_tokens)
-        self._padding.inc(record.num_padding_tokens)
+        if record.num_padding_tokens:
+            self._padding.inc(record.num_padding_tokens)
 
     def count_cache(self, num_hits: int, num_misses: int) -> None:
         """Count rows that were asked for: those that cost nothing, and those that had to be run."""
         with self._lock:
             self._num_cache_hits += num_hits
             self._num_cache_misses += num_misses
-        self._hits.inc(num_hits)
-        self._misses.inc(num_misses)
+        if num_hits:
+            self._hits.inc(num_hits)
+        if num_misses:
+            self._misses.inc(num_misses)
 
     def snapshot(self) -> ModelSnapshot:
         """All counters at one moment."""

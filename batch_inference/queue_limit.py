@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,11 +22,17 @@ MAX_RETRY_AFTER_S: Final = 60
 
 @dataclass
 class QueueSlot:
-    """What a request holds of the queue."""
+    """What a request holds of the queue, until the block ends."""
 
     limit: QueueLimit
     num_tokens: int = 0
     is_large: bool = False
+
+    def __enter__(self) -> QueueSlot:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.resize(0)
 
     def resize(self, num_tokens: int) -> None:
         """Hold room for so many tokens from now on.
@@ -81,8 +86,7 @@ class QueueLimit:
         if not self._is_open:
             raise EngineStoppedError
 
-    @contextmanager
-    def slot(self, num_tokens: int) -> Iterator[QueueSlot]:
+    def slot(self, num_tokens: int) -> QueueSlot:
         """Hold a request's slot until it has been answered.
 
         Args:
@@ -93,10 +97,7 @@ class QueueLimit:
         """
         slot = QueueSlot(self)
         slot.resize(num_tokens)
-        try:
-            yield slot
-        finally:
-            slot.resize(0)
+        return slot
 
     def resize(self, slot: QueueSlot, num_tokens: int) -> None:
         """As `QueueSlot.resize`."""
@@ -111,7 +112,8 @@ class QueueLimit:
             self._num_tokens += counted - slot.num_tokens
             self._num_large_tokens += counted * is_large - slot.num_tokens * slot.is_large
             slot.num_tokens, slot.is_large = counted, is_large
-            self._room.notify_all()
+            if self._patience_s:
+                self._room.notify_all()
 
     def _excess(self, slot: QueueSlot, counted: int, is_large: bool) -> int:
         """By how many tokens the queue would be too full if this slot counted as so many."""

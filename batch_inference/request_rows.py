@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from batch_inference.answer_cache import AnswerCache, keys_of
+from batch_inference.errors import BatchInferenceError
 from batch_inference.text_groups import TextGroup
 from batch_inference.token_rows import Indices, Outputs, TokenRows
 
@@ -62,10 +63,11 @@ class RequestRows:
             ForwardPassError, DeviceLostError: the model failed on them.
             concurrent.futures.CancelledError: they were cancelled.
         """
-        if error := asked.group.future.exception():
+        try:
+            computed = asked.group.future.result()
+        except BatchInferenceError as error:
             # Others may hold the same error, and a traceback keeps all that its frames know.
             raise copy.copy(error) from None
-        computed = asked.group.future.result()
         if not self._cache.is_on:
             return computed
         if len(asked.kinds):

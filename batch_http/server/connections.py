@@ -1,6 +1,5 @@
-"""Repairs of Hypercorn's connections: each is closed at once when it has ended, or when its client reads too slowly, and
-an answer's pieces are written together.
-"""
+"""Repairs of Hypercorn's connections: each is closed at once when it has ended, or when its client reads too slowly;
+and an answer's pieces are written together."""
 
 from __future__ import annotations
 
