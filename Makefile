@@ -15,7 +15,7 @@ TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 REQUESTS ?= 50000
 DURATION ?= 30m
 
-.PHONY: run test test-slow attack fuzz soak rehearse check-pins check-next preflight deploy startup-logs watch check layout format openapi bench tune check-gpu clean test-ray
+.PHONY: run test test-slow attack fuzz soak rehearse check-pins check-next preflight deploy startup-logs watch check layout format openapi bench tune check-gpu clean test-ray test-hosts
 
 run: $(RUN_INSTALLED) $(if $(filter batch_embedder,$(CHUTE)),$(MINILM_INSTALLED))
 	@$(BIN)/python -m tools.run_locally --chute $(CHUTE) --port $(PORT) --model $(MODEL)
@@ -32,6 +32,11 @@ test-slow: $(INSTALLED)
 test-ray: $(INSTALLED)
 	$(PIP) -e '.[ray]'
 	$(BIN)/python -m pytest batch_ray/tests -s
+
+# The client within Spark, which needs Java, and in a notebook. Apart from `make test`, for PySpark and Jupyter are large.
+test-hosts: $(INSTALLED)
+	$(PIP) -e './client[hosts]'
+	$(BIN)/python -m pytest client/tests/test_spark.py client/tests/test_notebook.py
 
 # The long profile of tests/fuzz, against the SDK's server and the rehearsal of production; prints what it saw.
 # FUZZ_SEED=1 makes other requests than those of every time.

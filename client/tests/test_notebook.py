@@ -1,6 +1,6 @@
 """A notebook that is run as Jupyter runs it: progress, columns and the page of charts below its cells.
 
-Apart from the other tests' needs, as it takes thirty packages more: pip install nbclient ipykernel.
+`make test-hosts` runs it: apart from the other tests, as it needs 37 packages more.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from click.testing import Result
 from datasets import Dataset, Value
+from typer.testing import Result
 
 from stand_in import Service, prediction
 
@@ -115,6 +115,31 @@ class TestOldTimestamps:
         micro = pa.array([[{"at": datetime(2024, 1, 5)}]], pa.list_(pa.struct([("at", pa.timestamp("us"))])))
         assert score(int96(stays=micro), "--overwrite").exit_code == 0
         assert pq.read_schema(tmp_path / "o.parquet").field("stays").type == micro.type
+
+    def test_where_spark_wrote_them_they_stay_points_in_time(self, score: Score, tmp_path: Path) -> None:
+        at = pa.struct([("at", pa.timestamp("us"))])
+        moment = datetime(2024, 1, 5, 9, 30)
+        written = io.BytesIO()
+        columns = {
+            "review": pa.array(["good"]),
+            "when": pa.array([moment], pa.timestamp("us")),
+            "rows": pa.array([[{"at": moment}]], pa.list_(at)),
+            "by": pa.array([[("x", moment)]], pa.map_(pa.string(), pa.timestamp("us"))),
+        }
+        table = pa.table(columns)
+        with pq.ParquetWriter(
+            written, table.schema, use_deprecated_int96_timestamps=True, store_schema=False
+        ) as writer:
+            writer.write_table(table)
+            writer.add_key_value_metadata({"org.apache.spark.version": "4.0.0"})
+        assert score(written.getvalue()).exit_code == 0
+        found = pq.read_table(tmp_path / "o.parquet")
+        zoned = pa.timestamp("us", "UTC")
+        assert found["when"].type == zoned
+        assert found["rows"].type.value_type.field("at").type == zoned
+        assert found["by"].type.item_type == zoned
+        assert found["when"].to_pylist() == [moment.replace(tzinfo=UTC)]
+        assert found["rows"].to_pylist() == [[{"at": moment.replace(tzinfo=UTC)}]]
 
     def test_digits_and_years_that_no_one_type_holds_are_refused(self, score: Score, service: Service) -> None:
         # Arrow writes INT96 from microseconds or nanoseconds; each column may need another unit.

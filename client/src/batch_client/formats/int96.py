@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from batch_client.errors import InputError
 
 _ROWS_PER_BATCH = 4096
+_SPARK = b"org.apache.spark.version"
 _MAX_MICROSECONDS = 2**63 // 1000 - 1
 
 
@@ -43,6 +44,33 @@ def int96_unit(opened: Callable[[str], AbstractContextManager[pq.ParquetFile]], 
             "convert its INT96 columns to microseconds first"
         )
     return "ns" if has_nanoseconds else "us"
+
+
+def with_instants(schema: pa.Schema, parquet: pq.ParquetSchema) -> pa.Schema:
+    """The schema with INT96 as points in time, which they are to Spark, where Spark wrote the file.
+
+    Without a zone they would be clock times, which Spark shows as they are wherever its session is.
+    """
+    if _SPARK not in (schema.metadata or {}):
+        return schema
+    are_int96 = iter([parquet.column(index).physical_type == "INT96" for index in range(len(parquet))])
+    fields = [field.with_type(_with_zone(field.type, are_int96)) for field in schema]
+    return pa.schema(fields, metadata=schema.metadata)
+
+
+def _with_zone(kind: pa.DataType, are_int96: Iterator[bool]) -> pa.DataType:
+    """A type with a zone in those of its leaves that are INT96: `are_int96` says so for each leaf, in order."""
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_with_zone(field.type, are_int96)) for field in kind])
+    if pa.types.is_map(kind):
+        key, item = _with_zone(kind.key_type, are_int96), _with_zone(kind.item_type, are_int96)
+        return pa.map_(kind.key_field.with_type(key), kind.item_field.with_type(item))
+    if pa.types.is_list(kind):
+        return pa.list_(kind.value_field.with_type(_with_zone(kind.value_type, are_int96)))
+    if pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):  # of Arrow's, which writes no INT96 there
+        _with_zone(kind.value_type, are_int96)
+        return kind
+    return pa.timestamp(kind.unit, "UTC") if next(are_int96) else kind
 
 
 def _is_all(values: pa.BooleanArray) -> bool:

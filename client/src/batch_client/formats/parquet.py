@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from batch_client.errors import InputError
 from batch_client.formats.arrow_values import as_python, decoded, holds_bytes
-from batch_client.formats.int96 import int96_unit
+from batch_client.formats.int96 import int96_unit, with_instants
 from batch_client.formats.opened import readable
 from batch_client.formats.parquet_footer import KEPT_METADATA, check_counts, check_total, rows_per_batch
 from batch_client.formats.source import Row
@@ -28,7 +28,7 @@ class ParquetReader:
         self._unit = int96_unit(lambda unit: self._open(unit), self.name)
         with self._open(self._unit) as file:
             check_counts(file, self.name)
-            self.schema = file.schema_arrow
+            self.schema = with_instants(file.schema_arrow, file.schema)
         self.columns: list[str] = self.schema.names
         if len(set(self.columns)) < len(self.columns):
             raise InputError(f"{self.name} has two columns of the same name; give them different names")
@@ -61,8 +61,14 @@ class ParquetReader:
         with self._open(self._unit) as file:
             for batch in file.iter_batches(self._rows_per_batch, columns=columns):
                 num_rows += batch.num_rows
-                yield batch
+                yield self._typed(batch)
             check_total(file.metadata.num_rows, num_rows, self.name)
+
+    def _typed(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The batch with the types of `schema`."""
+        schema = pa.schema([self.schema.field(name) for name in batch.schema.names], metadata=self.schema.metadata)
+        columns = [column.cast(field.type) for column, field in zip(batch.columns, schema, strict=True)]
+        return pa.RecordBatch.from_arrays(columns, schema=schema)
 
     @cached_property
     def _rows_per_batch(self) -> int:
