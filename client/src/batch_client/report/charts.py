@@ -176,4 +176,4 @@ def _some(ticks: Sequence[Tick]) -> list[Tick]:
 
 
 def _cut(label: str) -> str:
-    return label if len(label) <= 14 else label[:13] + "…"
+    return label if len(label) <= 13 else label[:11] + "…"

@@ -52,7 +52,7 @@ class Groups:
         """At most 40 groups to draw, and what belongs to none of them last.
 
         Dates in order, by day, month, year or decade; numbers in order, in bins if they are many; or categories, the
-        largest first.
+        largest first and rows without one last.
         """
         self._decide()
         if self._kind == "dates":
@@ -69,7 +69,7 @@ class Groups:
             return (bars if len(bars) <= _MAX_BARS else _binned(numbers)) + self._unordered()
         by_size = self._by_size()
         if len(by_size) <= _MAX_BARS:
-            return by_size
+            return sorted(by_size, key=lambda bar: bar[0] == _EMPTY)
         rest = _merged((_OTHER, counts) for _, counts in by_size[_MAX_BARS - 1 :])
         return [*by_size[: _MAX_BARS - 1], *rest]
 
