@@ -5,44 +5,33 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Self
 
 from batch_client.batching import split_into_batches
 from batch_client.columns import columns_of
 from batch_client.delivery import Delivery
 from batch_client.errors import InputError, TextsFailedError
-from batch_client.options import OptionFields, Options, options_from, with_option_keywords
 from batch_client.outcomes import Failure, Outcome, Prediction
 from batch_client.progress import Gathered, Progress
+from batch_client.service_client import ServiceClient
 from batch_client.service_identity import ServiceIdentity
 from batch_client.service_stats import ServiceStats
 from batch_client.transport import Transport
 
 
-class AsyncClient:
+class AsyncClient(ServiceClient):
     """Classifies any number of texts through one service.
 
         async with AsyncClient("http://127.0.0.1:8000") as client:
             predictions = await client.classify(["I love this!", "Terrible."])
 
-    `url` is an address or `Options`; keyword arguments are further fields of `Options`. A client works in one event
-    loop at a time, and connects anew in the next one. Its requests share one limit on concurrency. While the service
-    does not answer, `on_waiting` is called with sentences that say what is waited for; without it, they go to the
-    logger `batch_client`. Raises InputError for options that cannot work.
+    Arguments are those of `ServiceClient`. A client works in one event loop at a time, and connects anew in the next
+    one. Its requests share one limit on concurrency.
     """
 
-    @with_option_keywords
-    def __init__(
-        self,
-        url: str | Options,
-        *,
-        on_waiting: Callable[[str], None] | None = None,
-        **options: Unpack[OptionFields],
-    ) -> None:
-        self.options = options_from(url, options)
-        self._on_waiting = on_waiting
+    def _start(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_closed = False
         self._connect()

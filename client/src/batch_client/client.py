@@ -7,46 +7,35 @@ import os
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar
 
 from batch_client.async_client import AsyncClient, checked_texts, predictions_or_raise
 from batch_client.columns import columns_of
 from batch_client.errors import InputError
-from batch_client.options import OptionFields, Options, with_option_keywords
+from batch_client.options import Options
 from batch_client.outcomes import Outcome, Prediction
 from batch_client.progress import Gathered, Progress
+from batch_client.service_client import ServiceClient
 from batch_client.service_identity import ServiceIdentity
 from batch_client.service_stats import ServiceStats
 
 T = TypeVar("T")
 
 
-class Client:
+class Client(ServiceClient):
     """`AsyncClient` without `await`: it runs one on a thread of its own, so it works in a notebook too.
 
         with Client("http://127.0.0.1:8000") as client:
             predictions = client.classify(["I love this!", "Terrible."])
 
-    Arguments are those of `AsyncClient`. Raises InputError for options that cannot work.
-
-    Calls on a closed client raise InputError. A client that was made before a fork, or sent to another process by
-    pickling it, connects anew there.
+    Arguments are those of `ServiceClient`. Calls on a closed client raise InputError. A client that was made before a
+    fork, or sent to another process by pickling it, connects anew there.
     """
 
-    @with_option_keywords
-    def __init__(
-        self,
-        url: str | Options,
-        *,
-        on_waiting: Callable[[str], None] | None = None,
-        **options: Unpack[OptionFields],
-    ) -> None:
-        self._url, self._on_waiting, self._options = url, on_waiting, options
-        self._left_behind: list[object] = []
-        self._start()
+    _left_behind: list[object] | None = None
 
     def _start(self) -> None:
-        self._client = AsyncClient(self._url, on_waiting=self._on_waiting, **self._options)
+        self._client = AsyncClient(self.options, on_waiting=self._on_waiting)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="batch-client", daemon=True)
         self._thread.start()
@@ -122,19 +111,14 @@ class Client:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuilt, (self._url, self._on_waiting, self._options)
+        return _rebuilt, (self.options, self._on_waiting)
 
     def _follow_fork(self) -> None:
         """Start anew in a child process, where the thread of the parent does not run."""
         if self._process_id != os.getpid():
             # Kept, because to collect them would touch the parent's connections and its loop.
-            self._left_behind += [self._client, self._loop, self._thread]
+            self._left_behind = [self._left_behind, self._client, self._loop, self._thread]
             self._start()
-
-    @property
-    def options(self) -> Options:
-        """How the service is asked."""
-        return self._client.options
 
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         if self._loop.is_closed() or threading.current_thread() is self._thread:
@@ -150,8 +134,8 @@ class Client:
             raise
 
 
-def _rebuilt(url: str | Options, on_waiting: Callable[[str], None] | None, options: OptionFields) -> Client:
-    return Client(url, on_waiting=on_waiting, **options)
+def _rebuilt(options: Options, on_waiting: Callable[[str], None] | None) -> Client:
+    return Client(options, on_waiting=on_waiting)
 
 
 async def _next(batches: AsyncGenerator[list[Outcome], None]) -> list[Outcome] | None:
