@@ -20,7 +20,7 @@ def split_into_batches(values: Iterable[object], max_texts: int, max_bytes: int)
     num_texts = num_bytes = 0
     for value in values:
         item = check_text(value)
-        size = len(item.encode()) if isinstance(item, str) else 0
+        size = _num_bytes(item) if isinstance(item, str) else 0
         is_full = size and (num_texts == max_texts or (num_texts and num_bytes + size > max_bytes))
         if is_full or len(batch) == max_texts * _MAX_ROWS_PER_TEXT:
             yield batch
@@ -30,3 +30,7 @@ def split_into_batches(values: Iterable[object], max_texts: int, max_bytes: int)
         num_bytes += size
     if batch:
         yield batch
+
+
+def _num_bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
