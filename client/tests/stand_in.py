@@ -71,6 +71,7 @@ class Behaviour:
     model: str = "stand-in"
     revision: str | None = None
     precision: str = "float32"
+    text_preparation: str | None = None
     random: random.Random = field(default_factory=lambda: random.Random(7))
 
 
@@ -125,6 +126,7 @@ class StandIn:
                 "model": self.behaviour.model,
                 "revision": self.behaviour.revision,
                 "precision": self.behaviour.precision,
+                "text_preparation": self.behaviour.text_preparation,
             }
         )
 

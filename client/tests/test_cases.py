@@ -19,7 +19,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from click.testing import Result
+from typer.testing import Result
 
 from stand_in import Service, prediction
 
@@ -228,6 +228,18 @@ class TestGuesses:
         result = scored(run, service[0], tmp_path, "b.csv", declared, "--text-column", "review,x", out="b.out.csv")
         assert result.exit_code == 0, result.stderr
         assert rows_of(tmp_path / "b.out.csv")[0]["review,x"] == "good"
+
+    def test_a_line_of_excels_that_is_not_so_is_not_believed(self, service: Service, run: Run, tmp_path: Path) -> None:
+        result = scored(run, service[0], tmp_path, "in.csv", b"sep=;\nid,review\n1,good\n", "--text-column", "review")
+        assert result.exit_code == 0, result.stderr
+        assert "comma (guessed)" in result.stderr
+        assert service[1].seen == {"good": 1}
+
+    def test_a_second_byte_order_mark_is_no_part_of_a_name_either(
+        self, service: Service, run: Run, tmp_path: Path
+    ) -> None:
+        content = b"\xef\xbb\xbf\xef\xbb\xbfreview\ngood\n"
+        assert scored(run, service[0], tmp_path, "in.csv", content, "--text-column", "review").exit_code == 0
 
     @pytest.mark.parametrize("encoding", ["utf-8", "UTF-8", "utf-8-sig"])
     def test_a_byte_order_mark_is_never_part_of_a_name(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from click.testing import Result
+from typer.testing import Result
 
 from stand_in import Behaviour, Service, serving
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from click.testing import Result
+from typer.testing import Result
 
 from answering import answering
 from batch_client import AsyncClient, Client, InputError, UnavailableError, UnexpectedAnswerError

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import fsspec
 import pytest
-from click.testing import Result
 from fsspec.implementations.memory import MemoryFileSystem
+from typer.testing import Result
 
 from stand_in import Service, prediction
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import Result
+from typer.testing import Result
 
 from batch_client import Client, Failure, InputError
 from other_servers import SERVERS, UNTOKENIZABLE, serving_as

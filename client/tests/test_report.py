@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import Result
+from typer.testing import Result
 
 from batch_client.journal import Checkpoint
 from batch_client.outcomes import Failure, Prediction

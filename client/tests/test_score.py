@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import Result
+from typer.testing import Result
 
 from scoring import NUM_ROWS, SCORE, command, kill_midway, start
 from stand_in import Behaviour, Service, serving

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import Result
+from typer.testing import Result
 
 from batch_client import AsyncClient, Client
 from batch_client.journal import num_rows_done
@@ -153,6 +153,12 @@ def test_other_servers_are_asked_what_they_are(
 ) -> None:
     with serving_as(protocol, {path: document}) as url, Client(url, protocol=protocol, **FAST) as client:
         assert client.identity() == (ServiceIdentity(facts) if facts else None)
+
+
+def test_what_the_model_sees_of_a_text_is_a_part_of_what_the_service_is(service: Service) -> None:
+    service[1].behaviour.text_preparation = "tweets"
+    with Client(service[0]) as client:
+        assert str(client.identity()) == f"{FIRST}, text preparation tweets"
 
 
 def test_a_dry_run_says_why_the_service_is_not_known(run: Run, tmp_path: Path) -> None:

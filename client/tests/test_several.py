@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import Result
+from typer.testing import Result
 
 from batch_client.inputs import result_name
 from scoring import command, start, write_rows
@@ -118,6 +118,17 @@ def test_what_cannot_be_done_is_said_before_the_first_request(
     assert not service[1].requests
     assert not (tmp_path / "out").exists()
     assert not (tmp_path / "out.partial").exists()
+
+
+def test_a_planted_link_is_not_followed(service: Service, run: Run, folder: Path) -> None:
+    victim, working = folder.with_name("victim"), folder.with_name("out.partial")
+    victim.write_text("precious")
+    working.mkdir()
+    (working / "batch-client.lock").touch()
+    (working / "finished.jsonl").symlink_to(victim)
+    result = run(*command(folder, service[0], out=folder.with_name("out")))
+    assert "finished.jsonl is a link, which no run makes there" in result.stderr
+    assert victim.read_text() == "precious"
 
 
 def test_an_empty_folder_is_a_sentence(service: Service, run: Run, tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 
 import openpyxl
 import pytest
-from click.testing import Result
 from openpyxl.chart import BarChart
 from openpyxl.worksheet.datavalidation import DataValidation
+from typer.testing import Result
 
 from stand_in import Service, prediction
 
@@ -231,6 +231,11 @@ class TestCells:
         )
         score(content)
         assert rows_of(tmp_path / "o.csv")[0]["x"] == "2028-01-06T00:00:00"
+
+    @pytest.mark.parametrize("index", ["-1", "1", "x"])
+    def test_a_shared_string_that_is_not_there_is_refused(self, score: Score, index: str) -> None:
+        content = edited(with_shared_string("good"), lambda _, text: text.replace("<v>0</v>", f"<v>{index}</v>"))
+        assert "is a damaged spreadsheet" in score(content).stderr
 
     def test_a_cell_of_a_type_that_is_not_known_is_refused(self, score: Score) -> None:
         assert "unknown type 'q'" in score(sheet_of('<row r="2"><c r="B2" t="q"><v>1</v></c></row>')).stderr

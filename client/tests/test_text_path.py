@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from click.testing import Result
+from typer.testing import Result
 
 from batch_client.text_path import value_at
 from scoring import command
@@ -63,7 +63,7 @@ def test_texts_are_found_joined_and_kept_as_they_were(service: Service, run: Run
     result = run(*arguments, "--report", chats.with_name("r.html"))
     assert result.exit_code == 3, result.stderr
     assert "Scored column 'messages.content' of " in result.stderr
-    assert "In 1 rows the texts of a list are joined by line breaks." in result.stderr
+    assert "In 1 row the texts of a list are joined by line breaks." in result.stderr
     assert service[1].seen == {"Hello\nHi": 1}
     first, second = map(json.loads, out.read_text().splitlines())
     assert (first["messages"], first["sentiment"]) == (CHAT, prediction("Hello\nHi")["sentiment"])

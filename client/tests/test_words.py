@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import Result
 from rich.console import Console
+from typer.testing import Result
 
 from answering import answering
 from batch_client import Client, InputError
@@ -125,6 +125,12 @@ class TestSecrets:
     )
     def test_of_every_address_are_left_out(self, text: str, shown: str) -> None:
         assert str(BatchClientError(text)) == shown
+
+    @pytest.mark.parametrize("password", ["s3/cr3t", "1/s3cr3t", "s@3/cr3t"])
+    def test_a_password_that_an_address_cannot_hold_is_not_shown(self, password: str) -> None:
+        with pytest.raises(InputError, match="write / as %2F") as caught:
+            Client(f"http://me:{password}@127.0.0.1:8000")
+        assert "cr3t" not in str(caught.value)
 
     def test_an_address_with_a_query_is_refused(self) -> None:
         with pytest.raises(InputError, match="a query") as caught:

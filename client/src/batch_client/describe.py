@@ -99,7 +99,8 @@ def describe_total(parts: Sequence[Part], inputs: Inputs) -> list[str]:
 
 
 def _joined(num_rows: int) -> list[str]:
-    return [f"In {num_rows:,} rows the texts of a list are joined by line breaks."] if num_rows else []
+    rows = "1 row" if num_rows == 1 else f"{num_rows:,} rows"
+    return [f"In {rows} the texts of a list are joined by line breaks."] if num_rows else []
 
 
 def _counts(num_rows: int, num_failed: int) -> str:

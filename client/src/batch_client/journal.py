@@ -257,5 +257,5 @@ def _encode(outcome: Outcome) -> bytes:
 
 
 def _decode(line: bytes) -> Outcome:
-    fields = json.loads(line)
+    fields = json.loads(line.decode())  # of bytes, it would find out their encoding each time
     return Failure(*fields) if len(fields) == 2 else Prediction(*fields)

@@ -132,6 +132,11 @@ def _check_key(key: str) -> None:
 def _check_url(url: str) -> None:
     if not isinstance(url, str) or not url.startswith(("http://", "https://")):
         raise InputError(f"{url!r} is not a service's address; it begins with http:// or https://")
+    if "@" in url.partition("://")[2].partition("/")[2]:
+        # Not quoted: what is before it may be a part of a password.
+        raise InputError(
+            "the service's address has an @ behind its first /; in a password, write / as %2F and @ as %40"
+        )
     try:
         parts = urlsplit(url)
         is_sound = bool(parts.hostname) and (parts.port is None or parts.port > 0)

@@ -84,7 +84,10 @@ def value_of(cell: Element, context: CellContext) -> Any:
         return UNSTORED if "f" in children else None
     match kind:
         case "s":
-            return context.strings[int(stored)]
+            index = int(stored)
+            if index < 0:
+                raise ValueError(f"there is no shared string {index}")
+            return context.strings[index]
         case "str":
             return unescaped(stored)
         case "b":

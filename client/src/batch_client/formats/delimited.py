@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from batch_client.errors import InputError, OutputError
-from batch_client.formats.delimiters import declared_delimiter, guess_delimiter, name_of, quotes_enclose
+from batch_client.formats.delimiters import declared_delimiter, guess_delimiter, name_of, quotes_enclose, splitting
 from batch_client.formats.opened import TextFile, bounded_lines
 from batch_client.formats.source import ReadOptions, Row
 from batch_client.formats.values import as_cell
@@ -33,6 +33,8 @@ class DelimitedReader:
         declared = declared_delimiter(lines[0]) if lines else None
         self._num_skipped = int(declared is not None)
         lines = [line for line in lines[self._num_skipped :] if line.strip()]
+        if declared and lines and declared not in lines[0] and splitting(lines[0]):
+            declared = None  # what the file says of itself is not so
         self.delimiter = options.delimiter or declared
         self._is_guessed = self.delimiter is None
         if self.delimiter is None:
@@ -63,6 +65,7 @@ class DelimitedReader:
 
     def _read_columns(self) -> list[str]:
         first = next((cells for _, cells in self._records() if cells), [])
+        first[:1] = [name.lstrip("\ufeff") for name in first[:1]]  # programs that add a second mark leave one
         if not first:
             raise InputError(f"{self.name} is empty; it should hold at least a line that names the columns")
         if not self._options.has_header:
@@ -156,7 +159,8 @@ class DelimitedWriter:
 
     def write(self, row: Row) -> None:
         """Write one row. Raises UnquotableError for a value that cannot be written without quotes."""
-        self._write([as_cell(row.get(column)) for column in self._columns])
+        cells = [row.get(column) for column in self._columns]
+        self._write([cell if type(cell) is str else as_cell(cell) for cell in cells])  # most are: calls cost more
 
     def close(self) -> None:
         """Write what is still held back; the file stays open."""

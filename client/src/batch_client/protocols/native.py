@@ -19,7 +19,7 @@ from batch_client.service_stats import ServiceStats
 _REPORTS_FIELD = "on_invalid_text"
 """Asks for an error in the result of a bad text; a service that does not know the field refuses it by this name."""
 
-_IDENTIFYING = ("revision", "precision", "window_stride", "labels")
+_IDENTIFYING = ("revision", "precision", "text_preparation", "window_stride", "labels")
 """Besides the model, what changes answers. Not the device or the kind of pass: these agree to four decimals."""
 
 
