@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from concurrent.futures import CancelledError
 
 from batch_classification.admission import admitted_request, valid_texts
 from batch_classification.answers import text_results
 from batch_classification.long_texts import without_long_texts
 from batch_http.callers import caller_of
-from batch_http.errors import CLIENT_GONE, report_on
+from batch_http.errors import counted_report
 from batch_http.json_lines import MAX_LINE_BYTES, MAX_WRITES, in_few_writes, json_line
 from batch_http.responses import Json
 from batch_inference.engine import Engine
@@ -74,17 +73,10 @@ def _events(
             }
         # The engine counts the request once its last chunk has been taken.
         next(chunks, None)
-    except CancelledError:
-        engine.stats.count_error(CLIENT_GONE)
-        return
     except Exception as error:
-        report = report_on(error)
-        engine.stats.count_error(report.kind)
-        yield {
-            "status": "error",
-            "error": {"code": report.kind, "message": report.message},
-            "completed_texts": len(results),
-        }
+        if report := counted_report(engine.stats, error):
+            failure = {"code": report.kind, "message": report.message}
+            yield {"status": "error", "error": failure, "completed_texts": len(results)}
         return
     total_time = time.monotonic() - started_at
     yield {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterator
-from concurrent.futures import CancelledError
 from contextlib import contextmanager
 
 from pydantic import BaseModel
@@ -30,7 +29,7 @@ from batch_generation.wire import (
 )
 from batch_http.callers import caller_of
 from batch_http.engine_stats import LatencyPercentiles
-from batch_http.errors import CLIENT_GONE, report_on
+from batch_http.errors import counted_report
 from batch_http.json_lines import MAX_WRITES, in_few_writes, json_line
 from batch_http.requests import Failure, InvalidRequest, Problem
 from batch_inference.caller import Caller
@@ -170,15 +169,10 @@ def _events(generator: Generator, job: GenerationJob, settings: GeneratorSetting
             for completion in completions:
                 finished.append(completion)
                 yield from result_events(completion)
-        except CancelledError:
-            generator.stats.count_error(CLIENT_GONE)
-            return
         except Exception as error:
-            report = report_on(error)
-            generator.stats.count_error(report.kind)
-            yield GenerationFailed(
-                error=Failure(code=report.kind, message=report.message), completed_prompts=len(finished)
-            )
+            if report := counted_report(generator.stats, error):
+                failure = Failure(code=report.kind, message=report.message)
+                yield GenerationFailed(error=failure, completed_prompts=len(finished))
             return
     yield GenerationCompleted(
         total_time=time.perf_counter() - started_at,

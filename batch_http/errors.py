@@ -18,9 +18,8 @@ from starlette.types import Scope
 
 from batch_http.refusals import INVALID_REQUEST, Refused
 from batch_http.requests import InvalidRequest
-from batch_http.served_engine import count_error
+from batch_http.served_engine import Counters, count_error
 from batch_inference.errors import DeviceLostError, EngineStoppedError, ForwardPassError, QueueFullError
-from batch_inference.stats import Stats
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +53,7 @@ ErrorShape = Callable[[ErrorReport], object]
 """What an endpoint answers under `error`, beside `detail`: some clients show their users nothing else."""
 
 
-def report_on(error: Exception) -> ErrorReport:
+def _report_on(error: Exception) -> ErrorReport:
     """The report on an error. An unexpected one is logged and gets a fixed message."""
     match error:
         case InvalidRequest():
@@ -82,17 +81,25 @@ class ReportedError(HTTPException):
 
 
 @contextmanager
-def errors_as_http(stats: Stats) -> Iterator[None]:
+def errors_as_http(stats: Counters) -> Iterator[None]:
     """Count every error of the block and turn it into the exception that answers it."""
     try:
         yield
-    except CancelledError:
-        stats.count_error(CLIENT_GONE)
-        raise HTTPException(CLIENT_CLOSED_REQUEST, HAS_LEFT) from None
     except Exception as error:
-        report = report_on(error)
-        stats.count_error(report.kind)
+        report = counted_report(stats, error)
+        if report is None:
+            raise HTTPException(CLIENT_CLOSED_REQUEST, HAS_LEFT) from None
         raise ReportedError(report) from error
+
+
+def counted_report(stats: Counters, error: Exception) -> ErrorReport | None:
+    """Count what ended a request, or a stream of which lines are out. None if its caller has left."""
+    if isinstance(error, CancelledError):
+        stats.count_error(CLIENT_GONE)
+        return None
+    report = _report_on(error)
+    stats.count_error(report.kind)
+    return report
 
 
 def add_error_handlers(chute: Chute, shapes: Mapping[str, ErrorShape]) -> None:
@@ -143,7 +150,7 @@ async def _answer_unhandled(request: Request, error: Exception) -> JSONResponse:
         return _error_response(request.scope, ErrorReport(CLIENT_GONE, CLIENT_CLOSED_REQUEST, HAS_LEFT))
     # The SDK decodes the body before the router sets the endpoint.
     if "endpoint" in request.scope:
-        report = report_on(error)
+        report = _report_on(error)
     else:
         problem = {"loc": [], "msg": f"the body is not JSON: {_why_not_json(error)}", "type": "json_invalid"}
         report = ErrorReport(INVALID_REQUEST, 400, [problem])

@@ -11,11 +11,11 @@ from typing import Any
 
 import httpx
 
+from rehearsal.dev_server import wait_until_listening
 from rehearsal.forge import UploadedImage
 from rehearsal.image_layout import lay_out_image
 from rehearsal.instance_user import command_prefix, give, write_as_user
 from rehearsal.ports import free_port
-from rehearsal.running import wait_for_port
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def instance_of(
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=laid_out.app, env=environment, stdout=output, stderr=subprocess.STDOUT)
         try:
-            wait_for_port(process, port, log)
+            wait_until_listening(port, process, log)
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
                 yield client
         finally:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ from rehearsal.warm_start import Process, start_program
 
 ROOT = Path(__file__).resolve().parent.parent
 START_TIMEOUT_S = 180
+
+SDK_FAILED = "Unexpected error executing _run_chute()"
+"""Stands in the log of a start that failed. The SDK then sleeps for a minute before it exits."""
 
 
 class ServerNotReadyError(RuntimeError):
@@ -87,21 +91,47 @@ def wait_until_answered(url: str, process: Process, log: Path | None = None) -> 
     """Return once a GET of `url` is answered, whatever its status.
 
     Raises:
-        ServerNotReadyError: the process ended, or does not answer within `START_TIMEOUT_S`.
+        ServerNotReadyError: as `wait_until_up`.
+    """
+
+    def is_answered() -> bool:
+        try:
+            with urllib.request.urlopen(url, timeout=60):
+                return True
+        except urllib.error.HTTPError:
+            return True
+        except OSError:
+            return False
+
+    wait_until_up(is_answered, process, log)
+
+
+def wait_until_listening(port: int, process: Process, log: Path | None = None) -> None:
+    """Return once something listens at the port.
+
+    Raises:
+        ServerNotReadyError: as `wait_until_up`.
+    """
+
+    def is_listening() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_until_up(is_listening, process, log)
+
+
+def wait_until_up(is_up: Callable[[], bool], process: Process, log: Path | None) -> None:
+    """Return once a server is up, by its own measure.
+
+    Raises:
+        ServerNotReadyError: it ended or failed before that, or took longer than `START_TIMEOUT_S`.
     """
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise ServerNotReadyError(f"the server ended{_end_of(log)}")
-        try:
-            with urllib.request.urlopen(url, timeout=60):
-                return
-        except urllib.error.HTTPError:
+        written = log.read_text(encoding="utf-8", errors="replace") if log else ""
+        if process.poll() is not None or SDK_FAILED in written:
+            raise ServerNotReadyError(f"the server did not start:\n{written[-4000:]}")
+        if is_up():
             return
-        except OSError:
-            time.sleep(0.1)
-    raise ServerNotReadyError(f"the server does not answer within {START_TIMEOUT_S} s{_end_of(log)}")
-
-
-def _end_of(log: Path | None) -> str:
-    return f":\n{log.read_text(encoding='utf-8', errors='replace')[-3000:]}" if log else ""
+        time.sleep(0.1)
+    raise ServerNotReadyError(f"the server is not up after {START_TIMEOUT_S} s:\n{written[-4000:]}")

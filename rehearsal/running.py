@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,12 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from rehearsal.alive import AliveProbe
-from rehearsal.dev_server import ROOT
+from rehearsal.dev_server import ROOT, wait_until_listening
 from rehearsal.ports import free_port
 from rehearsal.session import Session
 from rehearsal.warm_start import Process, start_program
-
-START_TIMEOUT_S = 180
 
 
 @dataclass(frozen=True)
@@ -62,28 +58,9 @@ def running_instance(
     with AliveProbe(logging_port) as alive:
         process = start_program("rehearsal.instance", [reference, *arguments], code, environment, log)
         try:
-            wait_for_port(process, port, log)
+            wait_until_listening(port, process, log)
             known = json.loads(cords_file.read_text(encoding="utf-8"))
             yield Instance(f"http://127.0.0.1:{port}", process, session, known["cords"], known["concurrency"], alive)
         finally:
             process.kill()
             process.wait()
-
-
-def wait_for_port(process: Process, port: int, log: Path) -> None:
-    """Return once the process listens.
-
-    Raises:
-        AssertionError: with the end of the log, if it ends or fails before that.
-    """
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline:
-        text = log.read_text(encoding="utf-8", errors="replace")
-        # After a failed start the SDK sleeps for a minute before it exits.
-        failed = process.poll() is not None or "Unexpected error executing _run_chute()" in text
-        assert not failed, f"the instance did not start:\n{text[-4000:]}"
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise AssertionError(f"the instance is not up after {START_TIMEOUT_S} s:\n{text[-4000:]}")

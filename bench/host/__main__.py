@@ -31,9 +31,8 @@ from typing import Any
 from bench.checkpoints import CACHE, train_roberta_tokenizer
 from bench.machine import describe_machine
 from bench.processes import cpu_s, end_tree, freeze, thaw
-from rehearsal.dev_server import wait_until_answered
+from rehearsal.dev_server import wait_until_answered, wait_until_listening
 from rehearsal.ports import free_port
-from rehearsal.running import wait_for_port
 from rehearsal.session import Session
 from rehearsal.texts import default_texts, read_labelled, tweet_texts
 
@@ -140,7 +139,7 @@ def running(mode: str, arm: Arm, checkpoint: Path, folder: Path) -> Iterator[Ins
             stderr=subprocess.STDOUT,
         )
     try:
-        wait_for_port(process, port, log)
+        wait_until_listening(port, process, log)
         cords = json.loads(cords_file.read_text()) if session else []
         paths = {cord["public_api_path"]: cord["path"] for cord in cords}
         if not session:

@@ -13,6 +13,7 @@ from rehearsal.account import Account
 from rehearsal.api_server import running_fake_api
 from rehearsal.deployed_instance import instance_of
 from rehearsal.deployment import Deployer
+from rehearsal.dev_server import ServerNotReadyError
 from rehearsal.fake_api import FakeApi
 from rehearsal.forge import UploadedImage, no_fault
 from rehearsal.instance_user import need_another_user
@@ -174,7 +175,7 @@ def test_an_edit_of_the_code_does_not_install_the_packages_anew(deployment: Depl
 def test_a_file_forgotten_in_the_image_is_caught(deployment: Deployment, tmp_path: Path, forgotten: str) -> None:
     assert f"ADD {forgotten} " in deployment.image.dockerfile
     with (
-        pytest.raises(AssertionError, match="the instance did not start") as failure,
+        pytest.raises(ServerNotReadyError, match="the server did not start") as failure,
         instance_of(deployment.image, deployment.chute, tmp_path, without=f"ADD {forgotten} "),
     ):
         pass

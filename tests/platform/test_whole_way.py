@@ -12,6 +12,7 @@ import pytest
 from rehearsal.demand import Demand
 from rehearsal.deployed_instance import instance_of
 from rehearsal.deployment import Deployer
+from rehearsal.dev_server import ServerNotReadyError
 from rehearsal.fake_api import FakeApi
 from rehearsal.forge import Forge
 from rehearsal.front import running_front
@@ -74,7 +75,7 @@ def test_first_the_build_fails_then_the_start_then_it_serves_and_goes_idle(
     chute = api.chutes["batch-processor"]
     image = api.images[chute.args.image]
     with (
-        pytest.raises(AssertionError, match="the instance did not start") as failure,
+        pytest.raises(ServerNotReadyError, match="the server did not start") as failure,
         instance_of(image, api.deployments[-1], tmp_path),
     ):
         pass
