@@ -101,7 +101,9 @@ def _cores() -> list[int]:
 def _use_cores(cores: Sequence[int]) -> None:
     # Of every thread: those of the engine run already.
     for thread in os.listdir("/proc/self/task"):
-        os.sched_setaffinity(int(thread), cores)
+        # One may have ended since.
+        with suppress(ProcessLookupError):
+            os.sched_setaffinity(int(thread), cores)
 
 
 @torch.inference_mode()
