@@ -17,10 +17,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import AutoModelForSequenceClassification, RobertaConfig
+from transformers import AutoModel, AutoModelForSequenceClassification, BertConfig, RobertaConfig
 
 from batch_classification.head import SentimentHead
 from batch_classification.settings import BUNDLED_MODEL_PATH, ClassifierSettings
+from batch_embedding.head import PackedPooler
 from batch_inference.forward.attention_cuda import attend_row_by_row
 from batch_inference.forward.buckets import LARGEST_TOKENS, Bucket, Buckets
 from batch_inference.forward.kernels_cuda import CudaKernels
@@ -203,6 +204,22 @@ def test_a_device_that_cannot_capture_launches_call_by_call(packed: PackedClassi
 
     replayed = ReplayedForward(packed, CannotCapture(), BUCKETS, "cpu")
     assert replayed.capture() == "capturing failed: CUDA error: operation not permitted when stream is capturing"
+
+
+@pytest.mark.parametrize("mode", ["cls", "mean", "max", "mean_sqrt_len"])
+def test_slots_without_a_token_do_not_disturb_pooling(mode: str) -> None:
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=NUM_IDS, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
+    )
+    kernels = CudaKernels(torch.from_numpy, attend_at_once)
+    pooler = PackedPooler(AutoModel.from_config(config).eval(), kernels, (mode,))
+    streams = ReplayingCpu()
+    replayed = ReplayedForward(pooler, streams, Buckets(MAX_TOKENS, 64), "cpu")
+    assert replayed.capture() is None
+    rows = TokenRows.of([[5, 6, 7], [8] * 20, [9]])
+    expected = launched(pooler, streams, rows).to_host()
+    assert torch.allclose(launched(replayed, streams, rows).to_host(), expected, atol=1e-5)
 
 
 @given(st.integers(1, 9000), st.integers(1, 600), st.integers(0, 2**32))
