@@ -140,7 +140,9 @@ def running(mode: str, arm: Arm, checkpoint: Path, folder: Path) -> Iterator[Ins
         )
     try:
         wait_until_listening(port, process, log)
-        cords = json.loads(cords_file.read_text()) if session else []
+        known = json.loads(cords_file.read_text()) if session else []
+        # A list in older checkouts.
+        cords = known["cords"] if isinstance(known, dict) else known
         paths = {cord["public_api_path"]: cord["path"] for cord in cords}
         if not session:
             wait_until_answered(f"http://127.0.0.1:{port}/batch-stats", process, log)

@@ -31,7 +31,7 @@ def launches(run: Run) -> Figures:
     for size in [64] if run.is_dry else [256, 1024, 4096]:
         rows = run.rows("tweets", size)
         alone = launch_microseconds(model, rows)
-        with _busy_threads(model):
+        with _busy_threads(model, 1 if run.is_dry else NUM_BUSY_THREADS):
             beside = launch_microseconds(model, rows)
         for way in alone:
             figures[f"{size}/{way}"] = {"alone_us": alone[way], "beside_busy_threads_us": beside[way]}
@@ -39,7 +39,7 @@ def launches(run: Run) -> Figures:
 
 
 @contextmanager
-def _busy_threads(model: EncoderModel) -> Iterator[None]:
+def _busy_threads(model: EncoderModel, number: int) -> Iterator[None]:
     """Threads that tokenize and write JSON, as those of requests do."""
     is_over = threading.Event()
 
@@ -48,7 +48,7 @@ def _busy_threads(model: EncoderModel) -> Iterator[None]:
             model.tokenizer.encode(["Nothing has changed since this morning."] * 20, 512)
             json.loads(json.dumps([{"label": "neutral", "score": 0.5}] * 200))
 
-    threads = [threading.Thread(target=work) for _ in range(NUM_BUSY_THREADS)]
+    threads = [threading.Thread(target=work) for _ in range(number)]
     for thread in threads:
         thread.start()
     try:
