@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 import polars as pl
@@ -64,6 +65,22 @@ def test_polars(client: Client) -> None:
 def test_arrow(client: Client) -> None:
     scored = classify_frame(pa.table({"review": TEXTS}), "review", client)
     assert scored.column("sentiment").to_pylist() == SENTIMENTS
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame({"review": pd.Categorical(["good", None])}),
+        pl.DataFrame({"review": pl.Series(["good", None], dtype=pl.Categorical)}),
+        pa.table({"review": pa.array(["good", None]).dictionary_encode()}),
+        pa.table({"review": pa.chunked_array([["good"], [None]], pa.string())}),
+    ],
+    ids=["pandas' categories", "polars' categories", "a dictionary", "chunks"],
+)
+def test_texts_that_are_stored_once_are_texts(service: Service, client: Client, frame: Any) -> None:
+    scored = classify_frame(frame, "review", client)
+    assert len(scored["sentiment"]) == 2
+    assert service[1].seen == {"good": 1}
 
 
 def test_an_empty_frame_gets_the_columns_too(client: Client) -> None:

@@ -232,6 +232,16 @@ class TestCells:
         score(content)
         assert rows_of(tmp_path / "o.csv")[0]["x"] == "2028-01-06T00:00:00"
 
+    def test_a_day_that_excel_made_of_a_text_is_not_classified(
+        self, score: Score, service: Service, tmp_path: Path
+    ) -> None:
+        assert score(saved(workbook(["review", True], [datetime(2024, 10, 10), 1], ["good", 2]))).exit_code == 3
+        rows = rows_of(tmp_path / "o.csv")
+        assert rows[0]["error"] == "the cell holds a date, a time or a duration, not a text"
+        assert rows[0]["review"] == "2024-10-10T00:00:00"
+        assert rows[1]["true"] == "2"
+        assert service[1].seen == {"good": 1}
+
     @pytest.mark.parametrize("index", ["-1", "1", "x"])
     def test_a_shared_string_that_is_not_there_is_refused(self, score: Score, index: str) -> None:
         content = edited(with_shared_string("good"), lambda _, text: text.replace("<v>0</v>", f"<v>{index}</v>"))

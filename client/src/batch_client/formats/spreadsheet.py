@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batch_client.errors import InputError
-from batch_client.formats.cells import UNSTORED, CellError, TooLargeError
+from batch_client.formats.cells import UNSTORED, CellError, SerialText, TooLargeError
 from batch_client.formats.opened import readable
 from batch_client.formats.packings import refuse_zip
 from batch_client.formats.sheet_rows import rows_of
 from batch_client.formats.source import ReadOptions, Row
+from batch_client.formats.values import as_cell
 from batch_client.outcomes import Failure
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class SpreadsheetReader:
             return [str(index + 1) for index in range(len(first))]
         if None in first or UNSTORED in first:
             raise InputError(f"{self.name}: a column has no name; its first row should name all columns")
-        names = [str(cell) for cell in first]
+        names = [as_cell(cell) for cell in first]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise InputError(f"{self.name} has two columns named {twice[0]!r}; give them different names")
         return names
@@ -132,4 +133,6 @@ class SpreadsheetReader:
 def _as_text(cell: Any) -> Any:
     if cell is UNSTORED:
         return Failure("no_value", f"the formula in the cell has no stored value; {_REMEDY}")
+    if isinstance(cell, SerialText):  # a score such as 10/10 that Excel took for a day, for one
+        return Failure("not_text", "the cell holds a date, a time or a duration, not a text")
     return Failure("cell_error", f"the cell holds the error {cell}") if isinstance(cell, CellError) else cell
