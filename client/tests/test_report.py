@@ -93,9 +93,11 @@ def test_throughput_leaves_pauses_out() -> None:
         Checkpoint(50, 0, 0, 9000.0, is_start=True),
         Checkpoint(180, 0, 0, 9001.9),
         Checkpoint(200, 0, 0, 9002.0),
+        Checkpoint(200, 0, 0, 9010.0, is_finished=True),
     ]
     throughput = measure_throughput(points)
     assert list(throughput.points) == [(1.0, 50.0), (3.0, 75.0)]
+    assert [tick.label for tick in charts.line([(3.32, 5.0)]).across] == ["0 s", "1 s", "2 s", "3 s"]
     assert throughput.mean == pytest.approx(200 / 3)
 
 

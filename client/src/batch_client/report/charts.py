@@ -151,19 +151,25 @@ def line(points: Sequence[tuple[float, float]]) -> Line:
     highest = float(up[-1].label.replace(",", ""))
     scaled = [(AXIS + (WIDTH - AXIS) * x / longest, HEIGHT - HEIGHT * y / highest) for x, y in points]
     path = " ".join(f"{'L' if index else 'M'}{x:.1f},{y:.1f}" for index, (x, y) in enumerate(scaled))
-    seconds = [Tick(AXIS + (WIDTH - AXIS) * part / 4, f"{longest * part / 4:,.3g} s") for part in range(5)]
+    step = _round_step(longest)
+    moments = [step * index for index in range(int(longest / step + 1e-9) + 1)]
+    seconds = [Tick(AXIS + (WIDTH - AXIS) * moment / longest, f"{moment:,.12g} s") for moment in moments]
     return Line(path, _some(seconds), up)
 
 
 def _ticks_up(highest: float, whole: bool = False) -> list[Tick]:
     """Three to six round numbers from 0 to at least `highest`, with where they are."""
-    least = max(highest, 1e-9 if not whole else 1) / 5
-    power = 10.0 ** math.floor(math.log10(least))
-    step = next(step * power for step in (1, 2, 5, 10) if step * power >= least * 0.999)
-    step = max(step, 1.0) if whole else step
+    step = max(_round_step(max(highest, 1)), 1.0) if whole else _round_step(highest)
     num_steps = max(1, math.ceil(highest / step - 1e-9))
     labels = [f"{step * index:,.12g}" for index in range(num_steps + 1)]
     return [Tick(HEIGHT - HEIGHT * index / num_steps, label) for index, label in enumerate(labels)]
+
+
+def _round_step(highest: float) -> float:
+    """A round number of which three to five make `highest`, or nearly."""
+    least = max(highest, 1e-9) / 5
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(step * power for step in (1, 2, 5, 10) if step * power >= least * 0.999)
 
 
 def _some(ticks: Sequence[Tick]) -> list[Tick]:

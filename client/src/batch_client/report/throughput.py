@@ -32,8 +32,8 @@ def measure_throughput(checkpoints: Sequence[Checkpoint]) -> Throughput:
     worked_s, num_rows = 0.0, 0
     progress = [(0.0, 0)]
     for before, after in itertools.pairwise(checkpoints):
-        # A clock that was set back shows nothing.
-        if after.is_start or after.time_s <= before.time_s:
+        # A clock that was set back shows nothing, and the result is written when all answers are there.
+        if after.is_start or after.is_finished or after.time_s <= before.time_s:
             continue
         worked_s += after.time_s - before.time_s
         num_rows += after.num_rows - before.num_rows
