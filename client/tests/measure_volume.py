@@ -16,6 +16,7 @@ import itertools
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -120,17 +121,12 @@ def _service(url: str | None, fault_rate: float) -> Iterator[str]:
     if url is not None:
         yield url
         return
-    command = [
-        sys.executable,
-        str(Path(__file__).with_name("stand_in.py")),
-        "--port",
-        "8211",
-        "--fault-rate",
-        str(fault_rate),
-    ]
-    process = subprocess.Popen(command)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]  # a free one: another measurement may be running
+    stand_in = str(Path(__file__).with_name("stand_in.py"))
+    process = subprocess.Popen([sys.executable, stand_in, "--port", str(port), "--fault-rate", str(fault_rate)])
     try:
-        yield "http://127.0.0.1:8211"
+        yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
         process.wait()

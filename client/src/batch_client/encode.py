@@ -15,7 +15,6 @@ from batch_client.errors import OutputError
 from batch_client.formats.delimited import CellStyle, DelimitedReader, DelimitedWriter, UnquotableError
 from batch_client.formats.json_lines import JsonLinesWriter
 from batch_client.formats.packings import Packing
-from batch_client.formats.sheet_writer import SheetWriter
 from batch_client.formats.source import ArrowReader, Reader, Row
 from batch_client.outcomes import Outcome
 
@@ -114,6 +113,8 @@ def _text_writer(
         return JsonLinesWriter(file)
     names = [*reader.columns, *columns.types]
     if format == "xlsx":
+        from batch_client.formats.sheet_writer import SheetWriter
+
         return SheetWriter(file, names, style.has_header, _date_columns(reader))
     if format == "tsv" and style.has_header and all(len(name) > 1 and name[0] == name[-1] == '"' for name in names):
         has_quotes = True  # else they would be taken for quotes

@@ -22,7 +22,6 @@ from batch_client.durable import locked
 from batch_client.errors import OutputError, ServiceError
 from batch_client.failures import Failed, failures_of
 from batch_client.formats.readers import open_reader
-from batch_client.formats.sheet_writer import check_fits
 from batch_client.formats.source import Reader
 from batch_client.job import Job
 from batch_client.journal import INPUT, RESULT, check_is_ours, discard, num_rows_done, open_journal, remove
@@ -149,6 +148,8 @@ def _prepare(job: Job, folder: Path) -> tuple[Reader, Survey, str]:
     survey = take_survey(reader, job.text_column)
     check_columns(job, reader, format)
     if format == "xlsx":
+        from batch_client.formats.sheet_writer import check_fits
+
         check_fits(reader, survey.num_rows, job.cell_style.has_header)
     return reader, survey, format
 
