@@ -61,7 +61,7 @@ class WaitingTexts:
         groups = self._in_turn()
         name = groups[0].model
         waiting = PassRows.waiting_in(groups)
-        taken = _planned(waiting.lengths, self._models[name].budget.cost)
+        taken = planned(waiting.lengths, self._models[name].budget.cost)
         self._num_texts -= len(taken)
         if len(taken) == len(waiting) and len(groups) == len(self._lines[name]):
             del self._lines[name]
@@ -123,7 +123,7 @@ def _smallest(line: list[TextGroup]) -> TextGroup:
     return min(line, key=_num_tokens)
 
 
-def _planned(lengths: NDArray[np.int32], cost: PassCost) -> Indices:
+def planned(lengths: NDArray[np.int32], cost: PassCost) -> Indices:
     """Which of the waiting texts are in the next pass: the first of them, and what goes with it. In the order of the
     queue, or by their lengths, so that like stands beside like, and the first among equals first."""
     if len(lengths) == 1:

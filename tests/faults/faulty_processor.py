@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 import batch_processor
-from batch_inference.waiting_texts import WaitingTexts
+from batch_inference import waiting_texts
 from batch_processor import chute
 
 FAILS_IN_TOKENIZER = "gnu"
@@ -59,12 +59,11 @@ def _failing_serialiser(serialise: Callable[..., Any]) -> Callable[..., Any]:
     return failing
 
 
-def _failing_queue(take: Callable[[Any], Any], deadly_length: int) -> Callable[[Any], Any]:
-    def failing(waiting: Any) -> Any:
-        rows = take(waiting)
-        if rows and deadly_length in rows.lengths:
-            raise AssertionError("a pass without texts")
-        return rows
+def _failing_planner(plan: Callable[..., Any], deadly_length: int) -> Callable[..., Any]:
+    def failing(lengths: Any, *args: Any) -> Any:
+        if deadly_length in lengths:
+            raise AssertionError("a plan without texts")
+        return plan(lengths, *args)
 
     return failing
 
@@ -81,4 +80,4 @@ async def break_things(self: Any) -> None:
     model.forward.logits = _failing_pass(model.forward.logits, poison, random.Random(1))
     batch_processor.batch_result = _failing_serialiser(batch_processor.batch_result)
     deadly = model.tokenizer.encode([f"{KILLS_WORKER} " * 99 + KILLS_WORKER], 512).rows.num_tokens
-    WaitingTexts.take = _failing_queue(WaitingTexts.take, deadly)  # type: ignore[method-assign]
+    waiting_texts.planned = _failing_planner(waiting_texts.planned, deadly)
