@@ -441,7 +441,7 @@ class TestTheUsersOwnFiles:
         assert "good" in (tmp_path / "there.csv").read_text()
 
 
-class TestWhatIsToldBeforeTheFirstRequest:
+class TestWhatIsReportedBeforeTheFirstRequest:
     @pytest.mark.parametrize(
         ("name", "content", "options", "word"),
         [

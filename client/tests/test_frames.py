@@ -88,7 +88,7 @@ def test_an_empty_frame_gets_the_columns_too(client: Client) -> None:
     assert scored.columns == ["review", *ADDED]
 
 
-def test_mistakes_are_told_before_anything_is_sent(service: Service, client: Client) -> None:
+def test_mistakes_are_reported_before_anything_is_sent(service: Service, client: Client) -> None:
     with pytest.raises(InputError, match="has no column 'text'; it has 'review'"):
         classify_frame(pl.DataFrame({"review": TEXTS}), "text", client)
     with pytest.raises(InputError, match="collect"):

@@ -50,10 +50,10 @@ def test_a_cold_service_is_waited_for_with_a_line_that_counts(
     service[1].behaviour.cold_until = time.monotonic() + 1
     assert run("compare", "--url", service[0], "--rounds", "1", "--texts", "2").exit_code == 0
     service[1].behaviour.cold_until = time.monotonic() + 2.5
-    told: list[str] = []
-    with Client(service[0], on_waiting=told.append, **FAST | {"patience_s": 0.5}) as client:
+    notices: list[str] = []
+    with Client(service[0], on_waiting=notices.append, **FAST | {"patience_s": 0.5}) as client:
         assert len(client.classify(["good"])) == 1
-    assert any("waiting for 0:01" in line for line in told), told
+    assert any("waiting for 0:01" in line for line in notices), notices
 
 
 def test_a_service_that_stays_cold_ends_the_run_in_time(service: Service) -> None:
@@ -83,7 +83,7 @@ def test_statuses_at_the_start_are_answers_and_are_waited_for(
     asyncio.run(ask())
 
 
-def test_a_dead_service_is_told_with_its_cause(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dead_service_is_reported_with_its_cause(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("batch_client.ask.PATIENCE_AT_THE_START_S", 0.5)
     (tmp_path / "in.txt").write_text("good\n")
     result = run("score", tmp_path / "in.txt", "--url", "http://127.0.0.1:9", "--out", tmp_path / "o.csv")
@@ -99,7 +99,7 @@ def test_a_dead_service_is_told_with_its_cause(run: Run, tmp_path: Path, monkeyp
         ("application/json", '{"status": "ok"}', "is this a batch-processor address?"),
     ],
 )
-def test_another_server_is_told_at_once(kind: str, body: str, words: str) -> None:
+def test_another_server_is_reported_at_once(kind: str, body: str, words: str) -> None:
     async def ask(url: str) -> None:
         async with AsyncClient(url) as client:
             await client.check(patience_s=60)
@@ -108,7 +108,7 @@ def test_another_server_is_told_at_once(kind: str, body: str, words: str) -> Non
         asyncio.run(ask(url))
 
 
-def test_a_certificate_that_is_not_trusted_is_told_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_certificate_that_is_not_trusted_is_reported_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     authority = trustme.CA()
 
     async def ask(url: str) -> None:
@@ -124,7 +124,7 @@ def test_a_certificate_that_is_not_trusted_is_told_at_once(monkeypatch: pytest.M
             asyncio.run(ask(url))
 
 
-def test_an_address_that_does_not_speak_tls_is_told_at_once(service: Service) -> None:
+def test_an_address_that_does_not_speak_tls_is_reported_at_once(service: Service) -> None:
     async def ask() -> None:
         async with AsyncClient(service[0].replace("http://", "https://"), **FAST) as client:
             await client.check(patience_s=60)
@@ -143,7 +143,7 @@ def test_an_address_that_does_not_speak_tls_is_told_at_once(service: Service) ->
         ("SSL_CERT_FILE", __file__),
     ],
 )
-def test_an_environment_that_cannot_work_is_told_by_its_variable(
+def test_an_environment_that_cannot_work_is_reported_by_its_variable(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
     monkeypatch.setenv(variable, value)

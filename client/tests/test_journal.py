@@ -45,7 +45,7 @@ def test_another_job_is_refused_until_the_old_one_is_discarded(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("damage", ["outcomes.jsonl", "journal.jsonl"])
-def test_a_damaged_journal_is_told(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_journal_is_reported(tmp_path: Path, damage: str) -> None:
     with open_journal(tmp_path, JOB) as journal:
         journal.append(OUTCOMES, concurrency=2)
         journal.checkpoint()

@@ -88,7 +88,7 @@ def buckets(monkeypatch: pytest.MonkeyPatch) -> type[Buckets]:
 
 
 @pytest.mark.parametrize("place", ["buckets://none/scored.csv", "buckets://half/name/scored.csv"])
-def test_a_bucket_that_is_not_there_is_told_before_anything_is_asked(
+def test_a_bucket_that_is_not_there_is_reported_before_anything_is_asked(
     service: Service, run: Run, tmp_path: Path, buckets: type[Buckets], place: str
 ) -> None:
     (tmp_path / "in.csv").write_text("review\ngood\n")
@@ -147,7 +147,7 @@ def test_a_file_on_the_web_is_scored(service: Service, run: Run, tmp_path: Path)
 
 
 @pytest.mark.parametrize("place", ["s4://bucket/in.csv", "s3://bucket/in.csv"])
-def test_an_address_of_a_kind_that_is_not_installed_is_told(
+def test_an_address_of_a_kind_that_is_not_installed_is_reported(
     service: Service, run: Run, tmp_path: Path, place: str
 ) -> None:
     result = run("score", place, "--url", service[0], "--out", tmp_path / "o.csv")

@@ -86,7 +86,7 @@ def test_a_service_that_restarts_loses_no_row(tmp_path: Path, source: Path) -> N
     assert len((tmp_path / "out.csv").read_text().splitlines()) == NUM_ROWS + 1
 
 
-def test_an_input_that_changes_meanwhile_is_told(tmp_path: Path, source: Path) -> None:
+def test_an_input_that_changes_meanwhile_is_reported(tmp_path: Path, source: Path) -> None:
     with serving(Behaviour(delay_s=0.1)) as (url, _):
         process = start(command(source, url, out=tmp_path / "out.csv"))
         while not (tmp_path / "out.csv.partial" / "journal.jsonl").exists():
@@ -115,7 +115,7 @@ def test_standard_input_is_read(service: Service, tmp_path: Path, source: Path) 
     assert len((tmp_path / "out.csv").read_text().splitlines()) == NUM_ROWS + 1
 
 
-def test_a_full_disk_is_told_and_the_run_resumes(run: Run, tmp_path: Path, source: Path) -> None:
+def test_a_full_disk_is_reported_and_the_run_resumes(run: Run, tmp_path: Path, source: Path) -> None:
     with serving(Behaviour(delay_s=0.0)) as (url, _):
         arguments = command(source, url, out=tmp_path / "out.csv")
         limited = ["bash", "-c", 'ulimit -f 60; trap "" XFSZ; exec "$@"', "-", *SCORE]

@@ -270,10 +270,10 @@ class TestFiles:
         for module in ("pyarrow.parquet", "fsspec", "openpyxl"):
             monkeypatch.setitem(sys.modules, module, None)
         (tmp_path / "in.csv").write_text("review\ngood\n")
-        told = [
+        said = [
             run("score", source, "--url", "http://127.0.0.1:9", "--out", out).stderr
             for source, out in ((tmp_path / "in.csv", tmp_path / "o.parquet"), ("memory://in.csv", tmp_path / "o.csv"))
         ]
-        assert "pip install pyarrow" in told[0]
-        assert "pip install 'fsspec[http]'" in told[1]
-        assert not any("batch-client[" in line for line in told)
+        assert "pip install pyarrow" in said[0]
+        assert "pip install 'fsspec[http]'" in said[1]
+        assert not any("batch-client[" in line for line in said)

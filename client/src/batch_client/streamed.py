@@ -28,7 +28,7 @@ def results_of_stream(lines: Iterable[str | bytes]) -> list[dict[str, Any]]:
         if "error" in event:
             raise FaultError(f"the stream broke after {len(results)} texts: {event['error']}")
         if event.get("status") == "started":
-            # Whatever came before is told again.
+            # Whatever came before is sent again.
             results, num_texts, is_complete = [], int(event.get("total_texts", 0)), False
         elif event.get("status") == "batch_complete":
             results += event.get("partial_results", [])
