@@ -13,7 +13,7 @@ from batch_http.requests import Text, Texts, clean_text, problem_of
 
 @dataclass(frozen=True)
 class InvalidText:
-    """Stands where a text would, had it kept the rules. `problem` lacks the text's place, its sentence's subject."""
+    """Stands where a text would, had it kept the rules. `problem` is a sentence without its subject, the field."""
 
     kind: str
     problem: str
@@ -24,7 +24,7 @@ _TEXTS: TypeAdapter[list[str]] = TypeAdapter(Texts)
 
 
 def text_or_problem(value: object, info: ValidationInfo) -> str | InvalidText:
-    """Check a text; if problems of texts are to be reported, one takes the text's place."""
+    """Check a text; if problems of texts are to be reported, one stands for the text."""
     try:
         return _TEXT.validate_python(value)
     except ValidationError as error:
@@ -34,7 +34,7 @@ def text_or_problem(value: object, info: ValidationInfo) -> str | InvalidText:
 
 
 def texts_or_problems(values: list[str], info: ValidationInfo) -> list[str] | list[str | InvalidText]:
-    """The same for a list of texts. What is wrong with the list itself is never reported in place of a text."""
+    """The same for a list of texts. What is wrong with the list itself is never reported as a text's."""
     try:
         return _TEXTS.validate_python(values)
     except ValidationError as error:
@@ -46,7 +46,7 @@ def texts_or_problems(values: list[str], info: ValidationInfo) -> list[str] | li
 
 
 def _is_reporting(info: ValidationInfo) -> bool:
-    # Validated before the texts, hence its place in the models; absent if it breaks its own rule.
+    # Validated before the texts, so the models have it before them; absent if it breaks its own rule.
     return info.data.get("on_invalid_text") == "report"
 
 

@@ -70,14 +70,14 @@ class RequestBody(BaseModel):
 
 
 class Failure(BaseModel):
-    """Why there is no answer: the kind of problem, and a sentence that says how to mend it."""
+    """Why there is no answer: the kind of problem, and a sentence that says how to correct it."""
 
     code: str
     message: str
 
 
 class Problem(BaseModel):
-    """One thing wrong with a request: where (`loc`), what and how to mend it (`msg`), and its kind (`type`)."""
+    """One thing wrong with a request: where (`loc`), what and how to correct it (`msg`), and its kind (`type`)."""
 
     loc: list[str | int]
     msg: str
@@ -122,7 +122,7 @@ def parse_request(
         context: what only this instance knows, for the model's validators.
 
     Raises:
-        InvalidRequest: with every problem of the body, each one sentence that names the place and the mend.
+        InvalidRequest: with every problem of the body, each one sentence that names the field and the correction.
     """
     if not isinstance(body, dict) or not body:
         found = f"is {_json_type(body)}" if body else "is missing or empty"
@@ -155,7 +155,7 @@ def _is_left_out(model: type[RequestBody], name: str, value: object) -> bool:
     return value is None and not model.model_fields[name].is_required()
 
 
-_MEND = {
+_CORRECTIONS = {
     "too_short": "is empty; send at least one text",
     "too_long": "has {actual_length} entries, {max_length} are allowed; split it into several requests",
     "greater_than_equal": "must be {ge} or more",
@@ -188,15 +188,15 @@ def _problem(model: type[RequestBody], detail: ErrorDetails) -> Problem:
 
 
 def problem_of(detail: ErrorDetails) -> str:
-    """The sentence that says what is wrong and how to mend it, without its subject."""
+    """The sentence that says what is wrong and how to correct it, without its subject."""
     kind, context, value = detail["type"], detail.get("ctx", {}), detail["input"]
     if kind in _OWN_SENTENCES:
         return detail["msg"]
     if kind == "literal_error":
         found = f"{shown(value)!r}" if isinstance(value, str) else _json_type(value)
         return f"must be {context['expected']}, but is {found}"
-    if kind in _MEND:
-        return _MEND[kind].format_map(context)
+    if kind in _CORRECTIONS:
+        return _CORRECTIONS[kind].format_map(context)
     return f"must be {_EXPECTED.get(kind, 'an integer')}, but is {_json_type(value)}"
 
 

@@ -1,4 +1,4 @@
-"""`analyses` on the wire: each one's answer is the one that its model gives alone, whoever asks for what beside it."""
+"""`analyses` on the wire: each one's answer is the one that its model gives alone, whatever is asked for beside it."""
 
 from __future__ import annotations
 
