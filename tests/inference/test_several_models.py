@@ -117,9 +117,12 @@ def test_a_pass_is_of_one_model(scheduler: Scheduler, device: Device) -> None:
     assert sorted(device.passes[1:]) == [("a", [3, 6, 9, 12]), ("b", [1, 4, 7, 10]), ("c", [2, 5, 8, 11])]
 
 
-def test_a_small_request_does_not_wait_for_another_model_s_greedy_client(scheduler: Scheduler, device: Device) -> None:
-    """Two passes at most begin before its own, of the hundred that the other's requests take."""
-    greedy = [texts("a", *range(20 * n, 20 * n + 20)) for n in range(5)]
+@pytest.mark.parametrize("greedy_models", ["a", "ac", "ca"])
+def test_a_small_request_does_not_wait_for_other_models_greedy_clients(
+    scheduler: Scheduler, device: Device, greedy_models: str
+) -> None:
+    """Two passes at most begin before its own, of the hundred and more that the others' requests take."""
+    greedy = [texts(model, *range(20 * n, 20 * n + 20)) for n in range(5) for model in greedy_models]
     occupied(scheduler, device, *greedy, texts("b", 777, length=5))
     assert ("b", [777]) in device.passes[1:4]
 
