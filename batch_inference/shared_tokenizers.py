@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 
 from batch_inference.model import EncoderModel
@@ -9,13 +10,17 @@ from batch_inference.served_model import ServedModel
 from batch_inference.token_rows import TokenRows
 from batch_inference.tokenizer import EncodedTexts, TextTokenizer
 
+logger = logging.getLogger(__name__)
+
 
 def share_tokenizers(models: Iterable[EncoderModel]) -> None:
     """Give models whose tokenizers do the same to the same preparation of a text one tokenizer between them."""
-    shared: dict[tuple[str, str], TextTokenizer] = {}
+    owners: dict[tuple[str, str], EncoderModel] = {}
     for model in models:
-        key = (model.tokenizer.rules, model.head.text_preparation)
-        model.tokenizer = shared.setdefault(key, model.tokenizer)
+        owner = owners.setdefault((model.tokenizer.rules, model.head.text_preparation), model)
+        if owner is not model:
+            logger.info("%r shares the tokenizer of %r.", model.head.name, owner.head.name)
+            model.tokenizer = owner.tokenizer
 
 
 def encode_for_each(
