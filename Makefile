@@ -104,9 +104,9 @@ tune: $(INSTALLED)
 	$(PIP) -e '.[bench]'
 	BATCH_PROCESSOR_MODEL=$(MODEL) $(BIN)/python -m tools.tune --plot bench/plots/tune.svg
 
-# After a change of the wire: a test holds this file against what is served.
+# After a change of the wire: a test holds these files against what is served.
 openapi: $(INSTALLED)
-	$(BIN)/python -m tools.write_openapi docs/openapi.json
+	$(BIN)/python -m tools.write_openapi docs
 
 # All that has to be known from a real GPU, in nine minutes, into bench/gpu/. CHECK_GPU=--dry runs it on a CPU.
 check-gpu: $(INSTALLED)

@@ -11,23 +11,26 @@ from chutes.chute import Chute
 from chutes.util.schema import SchemaExtractor
 from starlette.responses import Response
 
-from batch_embedding.answers import embedding_list, model_list, openai_error, refuse_unserved
+from batch_embedding.answers import dimensions_of, embedder_card, embedding_list, openai_error, refuse_unserved
+from batch_embedding.endpoints import document
 from batch_embedding.head import EmbeddingHead
 from batch_embedding.recipe import Recipe
 from batch_embedding.settings import EmbedderSettings
-from batch_embedding.wire import EmbeddingList, EmbeddingRequest, ModelList
+from batch_embedding.wire import EmbeddingList, EmbeddingRequest
 from batch_http.callers import caller_of
+from batch_http.dev_pages import describe
 from batch_http.dev_start import refusals_end_dev_mode
 from batch_http.engine_stats import BatchStats, batch_stats
 from batch_http.errors import errors_as_http
 from batch_http.front import install_front
+from batch_http.model_cards import ModelList, add_model_path
 from batch_http.requests import parse_request
 from batch_http.responses import json_response
 from batch_http.shutdown import exit_after_device_lost
 from batch_inference.engine import Engine
 from batch_inference.errors import SettingsError
 from batch_inference.settings import load_settings
-from image import build_image, placement
+from image import VERSION, build_image, placement
 
 try:
     settings = load_settings(EmbedderSettings)
@@ -55,9 +58,14 @@ chute = Chute(
     image=build_image(settings, "batch_embedding"),
     tagline="OpenAI's embeddings API on one GPU, with continuous batching",
     readme=README,
+    # FastAPI's own pages take their scripts from a network.
+    docs_url=None,
+    redoc_url=None,
     **placement(settings),
 )
-install_front(chute, {"/v1/embeddings": openai_error})
+install_front(chute, {"/v1/embeddings": openai_error}, settings.allowed_origins)
+describe(chute, lambda: document(VERSION, settings.served_names, dimensions_of(chute.engine, settings)))
+add_model_path(chute, settings, lambda: embedder_card(chute.engine, settings))
 
 # As in `batch_processor.py`: the SDK must not validate by itself, and leaves an empty body out.
 EMBEDDING_SCHEMA = SchemaExtractor.get_minimal_schema(EmbeddingRequest)
@@ -95,7 +103,7 @@ def create_embeddings(self: Any, body: Body = None) -> Response:
 )
 def list_models(self: Any, _body: Body = None) -> Response:
     """The model that is served."""
-    return json_response(model_list(self.engine, settings))
+    return json_response(ModelList(data=[embedder_card(self.engine, settings)]))
 
 
 @chute.cord(

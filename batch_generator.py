@@ -1,9 +1,10 @@
-"""The generator as a chute of its own: one image, one startup hook, three cords. The work is in `batch_generation/`."""
+"""The generator as a chute of its own: one image, one startup hook, four cords. The work is in `batch_generation/`."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from chutes.chute import Chute
@@ -11,19 +12,23 @@ from chutes.util.schema import SchemaExtractor
 from starlette.responses import Response
 
 from batch_generation.answers import generate_batch as generate
-from batch_generation.answers import generator_stats, stream_generation
+from batch_generation.answers import generator_card, generator_stats, stream_generation
+from batch_generation.endpoints import document
 from batch_generation.generator import Generator
 from batch_generation.settings import GeneratorSettings
 from batch_generation.wire import GenerateRequest, GenerateResult, GeneratorStats
+from batch_http.dev_pages import describe
 from batch_http.dev_start import refusals_end_dev_mode
 from batch_http.errors import errors_as_http
 from batch_http.front import install_front
+from batch_http.model_cards import ModelList, add_model_path
+from batch_http.openapi import JSON_LINES
 from batch_http.requests import parse_request
 from batch_http.responses import json_response
 from batch_http.shutdown import exit_after_device_lost
 from batch_inference.errors import SettingsError
 from batch_inference.settings import load_settings
-from image import build_image, placement
+from image import VERSION, build_image, placement
 
 try:
     settings = load_settings(GeneratorSettings)
@@ -42,8 +47,8 @@ curl https://$SLUG.chutes.ai/generate-batch \\
   -d '{{"prompts": ["Name three colours.", "What is two and two?"], "max_new_tokens": 32}}'
 ```
 
-`POST /generate-batch-stream` takes the same body and answers JSON lines as prompts finish, `GET /batch-stats` says what
-the instance is doing.
+`POST /generate-batch-stream` takes the same body and answers JSON lines as prompts finish, `GET /v1/models` names the
+model, `GET /batch-stats` says what the instance is doing.
 """
 
 chute = Chute(
@@ -52,9 +57,14 @@ chute = Chute(
     image=build_image(settings, "batch_generation"),
     tagline="Completions of up to 100 prompts per request, with continuous batching",
     readme=README,
+    # FastAPI's own pages take their scripts from a network.
+    docs_url=None,
+    redoc_url=None,
     **placement(settings),
 )
-install_front(chute)
+install_front(chute, cors_origins=settings.allowed_origins)
+describe(chute, partial(document, VERSION))
+add_model_path(chute, settings, lambda: generator_card(chute.engine, settings))
 
 # As in `batch_processor.py`: the SDK must not validate by itself, and leaves an empty body out.
 GENERATE_SCHEMA = SchemaExtractor.get_minimal_schema(GenerateRequest)
@@ -86,7 +96,7 @@ def generate_batch(self: Any, body: Body = None) -> Response:
     public_api_path="/generate-batch-stream",
     public_api_method="POST",
     input_schema=GENERATE_SCHEMA,
-    output_content_type="application/x-ndjson",
+    output_content_type=JSON_LINES,
     stream=True,
 )
 def generate_batch_stream(self: Any, body: Body = None) -> Iterator[bytes]:
@@ -97,6 +107,17 @@ def generate_batch_stream(self: Any, body: Body = None) -> Iterator[bytes]:
         first = next(writes, b"")
     yield first
     yield from writes
+
+
+@chute.cord(
+    public_api_path="/v1/models",
+    public_api_method="GET",
+    output_schema=ModelList.model_json_schema(),
+    output_content_type="application/json",
+)
+def list_models(self: Any, _body: Body = None) -> Response:
+    """The model that is served."""
+    return json_response(ModelList(data=[generator_card(self.engine, settings)]))
 
 
 @chute.cord(

@@ -14,17 +14,21 @@ from starlette.responses import Response
 
 from batch_classification.admission import admitted_request
 from batch_classification.answers import batch_result, error_sentence, label_scores, single_result
-from batch_classification.endpoints import JSON_LINES, document
+from batch_classification.endpoints import document
+from batch_classification.hugging_face_wire import (
+    TextClassificationRequest,
+)
 from batch_classification.long_texts import without_long_texts
 from batch_classification.models import start_with_analyses
 from batch_classification.settings import ClassifierSettings
 from batch_classification.stats import ClassifierStats, classifier_stats
 from batch_classification.stream import stream_batch
 from batch_http.callers import caller_of
-from batch_http.dev_pages import add_dev_pages, is_dev_mode
+from batch_http.dev_pages import TRY_SENTIMENT, describe
 from batch_http.dev_start import refusals_end_dev_mode
 from batch_http.errors import errors_as_http
 from batch_http.front import install_front
+from batch_http.openapi import JSON_LINES
 from batch_http.requests import parse_request
 from batch_http.responses import json_response
 from batch_http.shutdown import exit_after_device_lost
@@ -38,7 +42,6 @@ from schemas import (
     BatchResult,
     SingleRequest,
     SingleResult,
-    TextClassificationRequest,
 )
 
 try:
@@ -76,10 +79,8 @@ chute = Chute(
     **placement(settings),
 )
 OF_HUGGING_FACE = ["/text-classification", *(f"/text-classification/{name}" for name in settings.analysis_names)]
-install_front(chute, dict.fromkeys(OF_HUGGING_FACE, error_sentence))
-chute.openapi = partial(document, VERSION)
-if is_dev_mode():
-    add_dev_pages(chute)
+install_front(chute, dict.fromkeys(OF_HUGGING_FACE, error_sentence), settings.allowed_origins)
+describe(chute, partial(document, VERSION, settings.analysis_names), TRY_SENTIMENT)
 
 # Given a model class, the SDK would validate by itself and answer a bare 400, or a 500: hence schemas as dicts.
 BATCH_SCHEMA = SchemaExtractor.get_minimal_schema(BatchRequest)

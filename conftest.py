@@ -9,6 +9,9 @@ LEFT_OUT = "slow: `make test-slow` runs it"
 SHARED = {"server", "client", "instance", "narrow_instance", "faulty", "impatient", "embedder", "deployer", "fuzzed"}
 """Session fixtures that cost seconds of a processor: with two workers, only one of them makes each."""
 
+FURTHER = {"embedder_server", "generator_server"}
+"""Those that tests of several folders share."""
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -22,8 +25,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _group_of(item: pytest.Item) -> str:
     """Tests of one group run on one worker: those of a file, or those of all files that use what is shared."""
+    names = set(getattr(item, "fixturenames", ()))
+    if FURTHER & names:
+        return "further/servers"
     folder = item.path.parent.name
-    shared = SHARED & set(getattr(item, "fixturenames", ()))
+    shared = SHARED & names
     return f"{folder}/{'servers' if shared else item.path.stem}"
 
 

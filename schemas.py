@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
+    ConfigDict,
     Field,
     PlainValidator,
     StrictBool,
@@ -16,13 +16,21 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from batch_http.invalid_texts import InvalidText, OnInvalidText, text_or_problem, texts_or_problems
-from batch_http.requests import Failure, Refusal, RequestBody, Text, Texts, Unavailable, shown
+from batch_http.invalid_texts import (
+    InvalidText,
+    OnInvalidText,
+    ReportedText,
+    ReportedTexts,
+    say_when_texts_are_refused,
+    text_or_problem,
+    texts_or_problems,
+)
+from batch_http.requests import WHOLE, Failure, RequestBody, shown
 
 DEFAULT_MAX_LENGTH = 512
 
 
-MaxLength = Annotated[int, Field(strict=True, ge=50, le=1024, description="Tokens of a text the model may see")]
+MaxLength = Annotated[int, Field(strict=True, ge=50, le=1024, description="Tokens of a text the model may see"), WHOLE]
 ReturnAllScores = Annotated[StrictBool, Field(description="Add every label's probability to each result")]
 
 
@@ -77,6 +85,8 @@ Analyses = Annotated[
 
 
 class _Request(RequestBody):
+    model_config = ConfigDict(json_schema_extra=say_when_texts_are_refused)
+
     streamed_at = "/process-batch-stream"
 
     max_length: MaxLength = DEFAULT_MAX_LENGTH
@@ -96,8 +106,8 @@ class BatchRequest(_Request):
 
     example = '{"texts": ["I love this!"]}'
 
-    texts: Annotated[list[str | InvalidText], PlainValidator(texts_or_problems, json_schema_input_type=Texts)]
-    batch_size: Annotated[int, Field(strict=True, ge=1, le=32, description="Texts per chunk of stream progress")] = 16
+    texts: Annotated[list[str | InvalidText], PlainValidator(texts_or_problems, json_schema_input_type=ReportedTexts)]
+    batch_size: Annotated[int, Field(strict=True, ge=1, le=32, description="Texts per chunk of a stream"), WHOLE] = 16
 
 
 class SingleRequest(_Request):
@@ -105,36 +115,7 @@ class SingleRequest(_Request):
 
     example = '{"text": "I love this!"}'
 
-    text: Annotated[str | InvalidText, PlainValidator(text_or_problem, json_schema_input_type=Text)]
-
-
-def _as_list(inputs: object) -> object:
-    return [inputs] if isinstance(inputs, str) else inputs
-
-
-class TextClassificationParameters(RequestBody):
-    """How `POST /text-classification` scores labels, and how many it names."""
-
-    top_k: Annotated[
-        int | None, Field(strict=True, ge=1, description="How many labels to name, best first; all if left out")
-    ] = None
-    function_to_apply: Annotated[
-        Literal["softmax", "sigmoid", "none"] | None,
-        Field(description="none gives the model's logits; what its configuration says if left out"),
-    ] = None
-
-
-class TextClassificationRequest(RequestBody):
-    """Body of `POST /text-classification`, in the shape of Hugging Face's clients."""
-
-    example = '{"inputs": "I love this!"}'
-    streamed_at = "/process-batch-stream"
-
-    inputs: Annotated[
-        Texts,
-        BeforeValidator(_as_list, json_schema_input_type=Text | Texts),
-    ]
-    parameters: TextClassificationParameters | None = None
+    text: Annotated[str | InvalidText, PlainValidator(text_or_problem, json_schema_input_type=ReportedText)]
 
 
 def _is_none(value: object) -> bool:
@@ -224,13 +205,6 @@ class FailedSingle(FailedText):
     """Answer of `POST /analyze-single` in place of a result."""
 
     processing_time: float
-
-
-class LabelScore(BaseModel):
-    """A label and how well it fits. `POST /text-classification` answers a list of them per text, best first."""
-
-    label: str
-    score: float
 
 
 class BatchInfo(BaseModel):
@@ -327,15 +301,3 @@ class ErrorEvent(BaseModel):
 
 
 StreamEvent = StartedEvent | ProcessingBatchEvent | BatchCompleteEvent | CompletedEvent | ErrorEvent
-
-
-class RefusalInOneSentence(Refusal):
-    """Answer of `POST /text-classification` with status 400; `error` has all problems' sentences."""
-
-    error: str
-
-
-class UnavailableInOneSentence(Unavailable):
-    """Answer of `POST /text-classification` with status 429 or 500."""
-
-    error: str

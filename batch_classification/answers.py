@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from batch_classification.analysed import analysed_results, held_labels
+from batch_classification.hugging_face_wire import (
+    TextClassificationParameters,
+    TextClassificationRequest,
+)
 from batch_http.errors import ErrorReport
 from batch_http.invalid_texts import InvalidText
 from batch_http.responses import Json
@@ -14,8 +18,6 @@ from batch_inference.outcome import Outcome, Outcomes
 from schemas import (
     BatchRequest,
     SingleRequest,
-    TextClassificationParameters,
-    TextClassificationRequest,
 )
 
 

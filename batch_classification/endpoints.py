@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
+from batch_classification.answers import error_sentence
+from batch_classification.hugging_face_wire import (
+    LabelScore,
+    RefusalInOneSentence,
+    TextClassificationRequest,
+    UnavailableInOneSentence,
+)
 from batch_classification.stats import ClassifierStats
-from batch_http.openapi import Answer, Endpoint, openapi_document
-from batch_http.requests import Refusal, Unavailable
+from batch_http.openapi import JSON_LINES, Answer, Endpoint, error_answers, openapi_document, stats_endpoint
+from batch_http.requests import Unavailable
 from schemas import (
     AnalysedSingle,
     BatchCompleteEvent,
@@ -15,17 +23,11 @@ from schemas import (
     CompletedEvent,
     ErrorEvent,
     FailedSingle,
-    LabelScore,
     ProcessingBatchEvent,
-    RefusalInOneSentence,
     SingleRequest,
     SingleResult,
     StartedEvent,
-    TextClassificationRequest,
-    UnavailableInOneSentence,
 )
-
-JSON_LINES: Final = "application/x-ndjson"
 
 DESCRIPTION: Final = (
     "Classifies the sentiment of 1 to 100 texts per request. Through the platform, a stream has the media type "
@@ -64,39 +66,13 @@ _BATCH_EXAMPLES: Final = {
     },
 }
 
-_FULL: Final = "the queue is full: this request has 900 tokens, 524000 of 524288 are taken; try again in 2 s"
-_FAILED: Final = "the model failed on this request; the log says why"
-_RETRY_AFTER: Final = {"Retry-After": "Seconds after which a slot is likely to be free"}
-_ERRORS: Final = {
-    400: Answer("The request breaks a rule; every problem is named", [Refusal], {"detail": [_BLANK_PROBLEM]}),
-    429: Answer(
-        "The queue is full, or the instance is shutting down", [Unavailable], {"detail": _FULL}, headers=_RETRY_AFTER
-    ),
-    500: Answer("The model failed, or the instance lost its GPU", [Unavailable], {"detail": _FAILED}),
-}
-_INPUT_PROBLEM: Final = {
-    "loc": ["inputs", 0],
-    "msg": "inputs[0] is blank; remove it or send some text",
-    "type": "blank_text",
-}
-_ERRORS_IN_ONE_SENTENCE: Final = {
-    400: Answer(
-        "The request breaks a rule; every problem is named, and all in one sentence under `error`",
-        [RefusalInOneSentence],
-        {"detail": [_INPUT_PROBLEM], "error": _INPUT_PROBLEM["msg"]},
-    ),
-    429: Answer(
-        "The queue is full, or the instance is shutting down",
-        [UnavailableInOneSentence],
-        {"detail": _FULL, "error": _FULL},
-        headers=_RETRY_AFTER,
-    ),
-    500: Answer(
-        "The model failed, or the instance lost its GPU",
-        [UnavailableInOneSentence],
-        {"detail": _FAILED, "error": _FAILED},
-    ),
-}
+_ERRORS: Final = error_answers(_BLANK_PROBLEM)
+_ERRORS_IN_ONE_SENTENCE: Final = error_answers(
+    {"loc": ["inputs", 0], "msg": "inputs[0] is blank; remove it or send some text", "type": "blank_text"},
+    RefusalInOneSentence,
+    UnavailableInOneSentence,
+    error_sentence,
+)
 
 ENDPOINTS: Final = [
     Endpoint(
@@ -183,7 +159,11 @@ ENDPOINTS: Final = [
         request=TextClassificationRequest,
         examples={
             "a text": {"inputs": "I love this!"},
-            "every option": {"inputs": _TEXTS, "parameters": {"top_k": 2, "function_to_apply": "softmax"}},
+            "every option": {
+                "inputs": _TEXTS,
+                "parameters": {"top_k": 2, "function_to_apply": "softmax", "truncation": True},
+                "options": {"use_cache": True, "wait_for_model": True},
+            },
         },
         answers={
             200: Answer(
@@ -206,20 +186,20 @@ ENDPOINTS: Final = [
         path_parameters={"analysis": "One of those in /batch-stats, such as `sentiment`"},
         answers={
             200: Answer("As `/text-classification`", [LabelScore], is_list_of_lists=True),
+            404: Answer("There is no such analysis here", [Unavailable]),
             **_ERRORS_IN_ONE_SENTENCE,
         },
     ),
-    Endpoint(
-        "get",
-        "/batch-stats",
-        "get_batch_stats",
-        "What the instance has done and is doing",
-        "Counted since it started, unless said otherwise.",
-        answers={200: Answer("The figures", [ClassifierStats])},
-    ),
+    stats_endpoint(ClassifierStats),
 ]
 
 
-def document(version: str) -> dict[str, Any]:
-    """The service's OpenAPI document."""
-    return openapi_document("batch-processor", version, DESCRIPTION, ENDPOINTS)
+def document(version: str, analyses: Sequence[str] = ()) -> dict[str, Any]:
+    """The service's OpenAPI document; `analyses` are those of an instance, none for the document of any instance."""
+    described = openapi_document("batch-processor", version, DESCRIPTION, ENDPOINTS)
+    if analyses:
+        named = {"type": "string", "enum": list(analyses)}
+        for model in BatchRequest, SingleRequest:
+            described["components"]["schemas"][model.__name__]["properties"]["analyses"]["anyOf"][0]["items"] = named
+        described["paths"]["/text-classification/{analysis}"]["post"]["parameters"][0]["schema"] = named
+    return described

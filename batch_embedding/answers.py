@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import base64
-import time
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from batch_embedding.settings import EmbedderSettings
-from batch_embedding.wire import Embedding, EmbeddingList, EmbeddingRequest, ModelCard, ModelList, Usage
+from batch_embedding.wire import Embedding, EmbeddingList, EmbeddingRequest, Usage
 from batch_http.errors import ErrorReport
+from batch_http.model_cards import ModelCard, model_card
 from batch_http.requests import InvalidRequest, Problem
 from batch_inference.engine import Engine
 from batch_inference.outcome import Outcome
-
-STARTED_AT = int(time.time())
 
 
 def refuse_unserved(request: EmbeddingRequest, engine: Engine, settings: EmbedderSettings) -> None:
@@ -26,10 +24,10 @@ def refuse_unserved(request: EmbeddingRequest, engine: Engine, settings: Embedde
         InvalidRequest: with the mend.
     """
     problems = []
-    if request.model not in (None, settings.served_name, settings.served_name.rsplit("/", 1)[-1]):
+    if request.model not in (None, *settings.served_names):
         msg = f"model is not served here; use {settings.served_name}, or leave it out"
         problems.append(Problem(loc=["model"], msg=msg, type="model_not_found"))
-    allowed = _dimensions(engine, settings)
+    allowed = dimensions_of(engine, settings)
     if request.dimensions is not None and request.dimensions not in allowed:
         msg = f"dimensions must be {' or '.join(map(str, allowed))} with this model, but is {request.dimensions}"
         problems.append(Problem(loc=["dimensions"], msg=msg, type="dimensions_unsupported"))
@@ -58,19 +56,13 @@ def embedding_list(request: EmbeddingRequest, outcome: Outcome, settings: Embedd
     )
 
 
-def model_list(engine: Engine, settings: EmbedderSettings) -> ModelList:
-    """Answer of `/v1/models`."""
-    card = ModelCard(
-        id=settings.served_name,
-        created=STARTED_AT,
-        owned_by=settings.username,
-        dimensions=_dimensions(engine, settings),
-        max_tokens=engine.model.max_tokens,
-    )
-    return ModelList(data=[card])
+def embedder_card(engine: Engine, settings: EmbedderSettings) -> ModelCard:
+    """The model, as `/v1/models` has it."""
+    return model_card(settings, engine.model.max_tokens, dimensions_of(engine, settings))
 
 
-def _dimensions(engine: Engine, settings: EmbedderSettings) -> list[int]:
+def dimensions_of(engine: Engine, settings: EmbedderSettings) -> list[int]:
+    """The lengths that vectors may have, shortest first."""
     full = engine.model.num_outputs
     return sorted({length for length in settings.allowed_dimensions if length < full} | {full})
 

@@ -7,14 +7,14 @@ from typing import Final
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from batch_http.deployment import CHUTE_NAME, DeploymentSettings
+from batch_http.deployment import CHUTE_NAME, NamedModelSettings
 from batch_inference.settings import EncoderSettings
 
 MINILM_MODEL: Final = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_REVISION: Final = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
 
 
-class EmbedderSettings(EncoderSettings, DeploymentSettings):
+class EmbedderSettings(EncoderSettings, NamedModelSettings):
     """Each field is read from `BATCH_EMBEDDER_` plus its name in upper case."""
 
     model_config = SettingsConfigDict(env_prefix="BATCH_EMBEDDER_")
@@ -24,20 +24,12 @@ class EmbedderSettings(EncoderSettings, DeploymentSettings):
     model: str = Field(MINILM_MODEL, min_length=1)
     """A hub id, or a folder with a checkpoint of sentence-transformers."""
 
-    served_as: str = ""
-    """Name of the model that callers see and may send; by default that of `model`. Example: the hub's, of a folder."""
-
     dimensions: str = Field("", pattern=r"^(\d+(,\d+)*)?$")
     """Lengths that the model was trained to have its vectors cut to (Matryoshka). Example: `64,128,256`. Cutting the
     vectors of a model that was not costs quality, so the default is none."""
 
     chute_name: str = Field("batch-embedder", pattern=CHUTE_NAME)
     """Name of the chute and its image."""
-
-    @property
-    def served_name(self) -> str:
-        """The name that callers see."""
-        return self.served_as or self.model
 
     @property
     def allowed_dimensions(self) -> list[int]:

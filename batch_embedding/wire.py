@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, Field, StrictStr
 from pydantic_core import PydanticCustomError
 
-from batch_http.requests import RequestBody, Text
+from batch_http.requests import WHOLE, Refusal, RequestBody, Text, Unavailable
 
 MAX_INPUTS = 2048
 """As many as OpenAI's API takes."""
@@ -30,22 +30,24 @@ def _is_token_ids(entry: object) -> bool:
     return is_id or (isinstance(entry, list) and all(isinstance(part, int) for part in entry))
 
 
+_Texts = Annotated[list[Text], Field(strict=True, min_length=1, max_length=MAX_INPUTS)]
+
+
 class EmbeddingRequest(RequestBody):
     """Body of `POST /v1/embeddings`."""
 
     example = '{"input": ["I love this!"]}'
 
     input: Annotated[
-        list[Text],
-        Field(strict=True, min_length=1, max_length=MAX_INPUTS),
-        BeforeValidator(_as_list, json_schema_input_type=str | list[str]),
+        _Texts,
+        BeforeValidator(_as_list, json_schema_input_type=Text | _Texts),
     ]
     model: Annotated[StrictStr | None, Field(description="As in GET /v1/models; may be left out")] = None
     encoding_format: Annotated[Literal["float", "base64"], Field(description="base64 is of little-endian float32")] = (
         "float"
     )
     dimensions: Annotated[
-        int | None, Field(strict=True, ge=1, description="Where the model was trained to be cut: see /v1/models")
+        int | None, Field(strict=True, ge=1, description="Where the model was trained to be cut: see /v1/models"), WHOLE
     ] = None
     user: Annotated[StrictStr | None, Field(description="Ignored")] = None
 
@@ -75,19 +77,22 @@ class EmbeddingList(BaseModel):
     usage: Usage
 
 
-class ModelCard(BaseModel):
-    """The one model that an instance serves."""
+class OpenAIError(BaseModel):
+    """What OpenAI's clients show of an answer that is none."""
 
-    id: str
-    object: Literal["model"] = "model"
-    created: int
-    owned_by: str
-    dimensions: list[int]
-    max_tokens: int
+    message: str
+    type: Literal["invalid_request_error", "rate_limit_exceeded", "server_error"]
+    param: str | None
+    code: str
 
 
-class ModelList(BaseModel):
-    """Answer of `GET /v1/models`."""
+class EmbeddingRefusal(Refusal):
+    """Answer of `POST /v1/embeddings` with status 400."""
 
-    object: Literal["list"] = "list"
-    data: list[ModelCard]
+    error: OpenAIError
+
+
+class EmbeddingUnavailable(Unavailable):
+    """Answer of `POST /v1/embeddings` with status 429 or 500."""
+
+    error: OpenAIError

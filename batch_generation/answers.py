@@ -31,6 +31,7 @@ from batch_http.callers import caller_of
 from batch_http.engine_stats import LatencyPercentiles
 from batch_http.errors import counted_report
 from batch_http.json_lines import MAX_WRITES, in_few_writes, json_line
+from batch_http.model_cards import ModelCard, model_card
 from batch_http.requests import Failure, InvalidRequest, Problem
 from batch_inference.caller import Caller
 
@@ -71,7 +72,7 @@ class GenerationJob:
     def info(self, settings: GeneratorSettings) -> GenerationInfo:
         """How it is run."""
         return GenerationInfo(
-            model=settings.model,
+            model=settings.served_name,
             device=self._generator.device,
             precision=self._generator.precision,
             max_new_tokens=self.max_new_tokens,
@@ -132,6 +133,11 @@ def event_writes(events: Iterator[BaseModel], num_results: int) -> Iterator[byte
             yield json_line(event), ends_write or isinstance(event, GenerationStarted)
 
     return in_few_writes(lines())
+
+
+def generator_card(generator: Generator, settings: GeneratorSettings) -> ModelCard:
+    """The model, as `/v1/models` has it."""
+    return model_card(settings, generator.max_tokens)
 
 
 def generator_stats(generator: Generator, settings: GeneratorSettings) -> GeneratorStats:

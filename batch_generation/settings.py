@@ -7,13 +7,13 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, PositiveInt
 from pydantic_settings import SettingsConfigDict
 
-from batch_http.deployment import CHUTE_NAME, DeploymentSettings
+from batch_http.deployment import CHUTE_NAME, NamedModelSettings
 
 QWEN_MODEL: Final = "Qwen/Qwen2.5-0.5B-Instruct"
 QWEN_REVISION: Final = "7ae557604adf67be50417f59c2c2f167def9a775"
 
 
-class GeneratorSettings(DeploymentSettings):
+class GeneratorSettings(NamedModelSettings):
     """Each field is read from `BATCH_GENERATOR_` plus its name in upper case."""
 
     model_config = SettingsConfigDict(env_prefix="BATCH_GENERATOR_")

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, ValidatorFunctionWrapHandler, WrapValidator
 
 from batch_http.engine_stats import LatencyPercentiles
-from batch_http.requests import MAX_TEXT_CHARACTERS, MAX_TEXTS, Failure, RequestBody, Text, too_many_characters
+from batch_http.requests import MAX_TEXT_CHARACTERS, MAX_TEXTS, WHOLE, Failure, RequestBody, Text, too_many_characters
 
 MAX_NEW_TOKENS = 2048
 MAX_SEED = 2**53 - 1
@@ -32,7 +32,7 @@ class GenerateRequest(RequestBody):
         list[Annotated[Text, WrapValidator(_as_it_is)]], Field(strict=True, min_length=1, max_length=MAX_TEXTS)
     ]
     max_new_tokens: Annotated[
-        int, Field(strict=True, ge=1, le=MAX_NEW_TOKENS, description="Tokens after which an answer is cut off")
+        int, Field(strict=True, ge=1, le=MAX_NEW_TOKENS, description="Tokens after which an answer is cut off"), WHOLE
     ] = 128
     temperature: Annotated[
         float,
@@ -40,7 +40,8 @@ class GenerateRequest(RequestBody):
     ] = 0.0
     seed: Annotated[
         int | None,
-        Field(strict=True, ge=0, le=MAX_SEED, description="Repeats what was drawn; picked and told if left out"),
+        Field(strict=True, ge=0, le=MAX_SEED, description="Repeats what was drawn; picked and answered if left out"),
+        WHOLE,
     ] = None
 
 

@@ -48,7 +48,33 @@ class DeploymentSettings(ModelSettings):
     scaling_threshold: Annotated[float, Field(gt=0, le=1)] = 0.75
     """Another instance starts once requests in flight exceed this share of the concurrency."""
 
+    cors_origins: str = Field("", pattern=r"^(\*|https?://[^,/]+(,https?://[^,/]+)*)?$")
+    """Web pages that a browser lets call the chute in `make run`, by their origins, or `*` for all; the platform has
+    rules of its own. Example: `http://localhost:3000`."""
+
     @property
     def gpus(self) -> list[str]:
         """`gpu` as a list."""
         return self.gpu.split(",")
+
+    @property
+    def allowed_origins(self) -> list[str]:
+        """`cors_origins` as a list."""
+        return [origin for origin in self.cors_origins.split(",") if origin]
+
+
+class NamedModelSettings(DeploymentSettings):
+    """Those of a chute whose callers name its model, as OpenAI's clients do."""
+
+    served_as: str = ""
+    """Name of the model that callers see and may send; by default that of `model`. Example: the hub's, of a folder."""
+
+    @property
+    def served_name(self) -> str:
+        """The name that callers see."""
+        return self.served_as or self.model
+
+    @property
+    def served_names(self) -> list[str]:
+        """All names that callers may send: some clients leave out whose model it is."""
+        return [self.served_name, self.served_name.rsplit("/", 1)[-1]]

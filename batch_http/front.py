@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from types import MappingProxyType
@@ -33,6 +33,7 @@ from batch_http.errors import (
 )
 from batch_http.health import add_health
 from batch_http.json_bounds import check_json
+from batch_http.plain_http import plain_http
 from batch_http.refusals import Refused
 from batch_http.routes import RouteTable, origin_form
 from batch_http.served_engine import count_error
@@ -49,21 +50,24 @@ BEFORE_LOADING, AFTER_LOADING = 0, 100
 """Priorities of start-up hooks. Those without one have 50."""
 
 
-def install_front(chute: Chute, error_shapes: Mapping[str, ErrorShape] = MappingProxyType({})) -> None:
+def install_front(
+    chute: Chute, error_shapes: Mapping[str, ErrorShape] = MappingProxyType({}), cors_origins: Sequence[str] = ()
+) -> None:
     """Set up everything that stands between callers and a chute's cords. Call once, right after making the chute.
 
     A start-up hook of the chute's, of the default priority, must leave a `ServedEngine` as `chute.engine`. Cords
     pass the body that they are given to `caller_of`. `error_shapes` says by public path which endpoints answer
-    errors in a shape of their own, besides.
+    errors in a shape of their own, besides, and `cors_origins` whose web pages may call in dev mode.
     """
     open_answers = OpenAnswers()
     # A redirect from /process-batch/ would lose the body with some clients: it is a 404.
     chute.router.redirect_slashes = False
     chute.add_middleware(CallerMiddleware)
     add_error_handlers(chute, error_shapes)
+    put_outside(chute, lambda app: Front(app, chute, open_answers))
     if is_dev_mode():
         add_health(chute)
-    put_outside(chute, lambda app: Front(app, chute, open_answers))
+        put_outside(chute, lambda app: plain_http(app, cors_origins))
 
     async def repair_server(_chute: Any) -> None:
         keep_log_from_blocking()

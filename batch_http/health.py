@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse
 def add_health(app: FastAPI) -> None:
     """Add the path to an app that will have a `ServedEngine` as `engine`: 200 while it takes requests, 503 after."""
 
-    @app.api_route("/health", methods=["GET", "HEAD"], include_in_schema=False)
+    @app.get("/health", include_in_schema=False)
     async def health() -> JSONResponse:
         engine = getattr(app, "engine", None)
         if engine is not None and engine.is_ready:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo
+from pydantic import Field, StrictStr, TypeAdapter, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails
 
-from batch_http.requests import Text, Texts, clean_text, problem_of
+from batch_http.requests import (
+    MAX_TEXTS,
+    TEXT_DESCRIPTION,
+    TEXT_RULE,
+    Text,
+    Texts,
+    allow_null,
+    clean_text,
+    problem_of,
+)
 
 
 @dataclass(frozen=True)
@@ -61,3 +70,15 @@ OnInvalidText = Annotated[
         "error in place of its result, and the others are answered (report)"
     ),
 ]
+
+ReportedText = Annotated[StrictStr, Field(description=TEXT_DESCRIPTION)]
+ReportedTexts = Annotated[list[ReportedText], Field(min_length=1, max_length=MAX_TEXTS)]
+"""Schemas of texts that may break their rule without being refused."""
+
+
+def say_when_texts_are_refused(schema: dict[str, Any]) -> None:
+    """Say in a body's schema that a text which breaks its rule is refused, unless such texts are reported."""
+    allow_null(schema)
+    refused = {"texts": {"items": TEXT_RULE}} if "texts" in schema["properties"] else {"text": TEXT_RULE}
+    schema["if"] = {"properties": {"on_invalid_text": {"const": "report"}}, "required": ["on_invalid_text"]}
+    schema["else"] = {"properties": refused}

@@ -5,24 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from batch_http.engine_stats import BatchStats
+from batch_http.errors import ErrorReport, ErrorShape
+from batch_http.requests import Refusal, Unavailable
 
 OPENAPI_VERSION = "3.1.0"
 _REFERENCE = "#/components/schemas/{model}"
 
 JSON = "application/json"
+JSON_LINES: Final = "application/x-ndjson"
 
-SERVERS = [
-    {"url": "/", "description": "Where this document came from"},
-    {
-        "url": "https://{slug}.chutes.ai",
-        "description": "A deployed chute; wants an API key",
-        "variables": {"slug": {"default": "myuser-batch-processor", "description": "USERNAME-CHUTE_NAME"}},
-    },
-]
+_FULL: Final = "the queue is full: this request has 900 tokens, 524000 of 524288 are taken; try again in 2 s"
+_FAILED: Final = "the model failed on this request; the log says why"
 
 
 @dataclass(frozen=True)
@@ -67,8 +66,55 @@ class Endpoint:
     path_parameters: dict[str, str] | None = None
 
 
+def error_answers(
+    problem: dict[str, Any],
+    refusal: type[BaseModel] = Refusal,
+    unavailable: type[BaseModel] = Unavailable,
+    shape: ErrorShape | None = None,
+) -> dict[int, Answer]:
+    """What every endpoint that computes answers when it does not.
+
+    Args:
+        problem: one of a 400, for the example.
+        refusal: the answer with status 400.
+        unavailable: the answer with status 429 or 500.
+        shape: of `error`, where that is beside `detail`.
+    """
+
+    def answer(description: str, model: type[BaseModel], report: ErrorReport) -> Answer:
+        example = {"detail": report.detail} | ({"error": shape(report)} if shape else {})
+        headers = {"Retry-After": "Seconds after which a slot is likely to be free"} if report.status == 429 else None
+        return Answer(description, [model], example, headers=headers)
+
+    return {
+        400: answer(
+            f"The request breaks a rule; every problem is named{', and all of them in `error`' if shape else ''}",
+            refusal,
+            ErrorReport("invalid_request", 400, [problem]),
+        ),
+        429: answer(
+            "The queue is full, or the instance is shutting down", unavailable, ErrorReport("queue_full", 429, _FULL)
+        ),
+        500: answer(
+            "The model failed, or the instance lost its GPU", unavailable, ErrorReport("inference_failed", 500, _FAILED)
+        ),
+    }
+
+
+def stats_endpoint(stats: type[BaseModel] = BatchStats) -> Endpoint:
+    """`GET /batch-stats`, which every chute has."""
+    return Endpoint(
+        "get",
+        "/batch-stats",
+        "get_batch_stats",
+        "What the instance has done and is doing",
+        "Counted since it started, unless said otherwise.",
+        answers={200: Answer("The figures", [stats])},
+    )
+
+
 def openapi_document(title: str, version: str, description: str, endpoints: Sequence[Endpoint]) -> dict[str, Any]:
-    """The document, ready to be written as JSON."""
+    """The document, ready to be written as JSON; `title` is the chute's name."""
     used: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {}
     for endpoint in endpoints:
         if endpoint.request:
@@ -84,7 +130,7 @@ def openapi_document(title: str, version: str, description: str, endpoints: Sequ
     return {
         "openapi": OPENAPI_VERSION,
         "info": {"title": title, "version": version, "description": description},
-        "servers": SERVERS,
+        "servers": _servers(title),
         "security": [{}, {"api_key": []}],
         "paths": paths,
         "components": {
@@ -92,6 +138,17 @@ def openapi_document(title: str, version: str, description: str, endpoints: Sequ
             "securitySchemes": {"api_key": {"type": "http", "scheme": "bearer", "description": "Of chutes.ai"}},
         },
     }
+
+
+def _servers(chute_name: str) -> list[dict[str, Any]]:
+    return [
+        {"url": "/", "description": "Where this document came from"},
+        {
+            "url": "https://{slug}.chutes.ai",
+            "description": "A deployed chute; wants an API key",
+            "variables": {"slug": {"default": f"myuser-{chute_name}", "description": "USERNAME-CHUTE_NAME"}},
+        },
+    ]
 
 
 def _operation(endpoint: Endpoint) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictStr, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 MAX_TEXTS = 100
@@ -12,6 +12,14 @@ MAX_TEXT_CHARACTERS = 10_000
 MAX_REPORTED_PROBLEMS = 100
 PLATFORM_FIELDS = frozenset({"stream", "stream_options"})
 """End-to-end-encrypted calls get these two injected into their body by the platform. They change nothing."""
+
+
+def _without_fraction(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(_without_fraction)
+"""For integers: some clients write 16.0 for 16, which JSON Schema calls an integer."""
 
 
 def clean_text(text: str) -> str:
@@ -42,15 +50,26 @@ def too_many_characters(length: int) -> PydanticCustomError:
     )
 
 
+_WHITE_SPACE = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+"""What `str.strip` removes. Other languages' `\\s` has a character more or less."""
+
+TEXT_RULE: dict[str, Any] = {
+    "minLength": 1,
+    "maxLength": MAX_TEXT_CHARACTERS,
+    "pattern": rf"^[^\x00]*[^\x00{_WHITE_SPACE}][^\x00]*$",
+}
+"""What JSON Schema can say of a text: it is neither blank nor too long, and holds no NUL character."""
+
+TEXT_DESCRIPTION = f"1 to {MAX_TEXT_CHARACTERS:,} characters, white space around it not counted"
 Text = Annotated[
     StrictStr,
     AfterValidator(clean_text),
-    Field(description=f"1 to {MAX_TEXT_CHARACTERS:,} characters, white space around it not counted"),
+    Field(description=TEXT_DESCRIPTION, json_schema_extra=TEXT_RULE),
 ]
 Texts = Annotated[list[Text], Field(strict=True, min_length=1, max_length=MAX_TEXTS)]
 
 
-def _allow_null(schema: dict[str, Any]) -> None:
+def allow_null(schema: dict[str, Any]) -> None:
     """Say in the schema of a body that null stands for an optional field that was left out."""
     for name, field in schema["properties"].items():
         kinds = field.get("anyOf", [])
@@ -63,7 +82,7 @@ def _allow_null(schema: dict[str, Any]) -> None:
 class RequestBody(BaseModel):
     """What callers send. `example` is a body to imitate, `streamed_at` where the same can be had as a stream."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_allow_null)
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=allow_null)
 
     example: ClassVar[str]
     streamed_at: ClassVar[str | None] = None
@@ -164,7 +183,7 @@ _CORRECTIONS = {
 }
 _OWN_SENTENCES = {
     *("blank_text", "text_too_long", "nul_character", "lone_surrogate", "token_ids"),
-    *("no_analyses", "unknown_analysis", "same_analysis"),
+    *("no_analyses", "unknown_analysis", "same_analysis", "truncation_unsupported"),
 }
 _EXPECTED = {
     "string_type": "a string",

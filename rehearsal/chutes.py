@@ -1,4 +1,4 @@
-"""What it takes to try each chute on this machine, without a network."""
+"""What it takes to try a chute on this machine: those of the repository without a network, and any other file."""
 
 from __future__ import annotations
 
@@ -19,15 +19,22 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class LocalChute:
-    """What it takes to try a chute: its settings, a model that needs no network, and a request."""
+    """What it takes to try a chute: its settings, a model that needs no network, and a request.
+
+    Attributes:
+        bundled_settings: what else is set with that model, by field.
+    """
 
     settings: type[DeploymentSettings]
     bundled_model: Callable[[], str]
     path: str
     body: str
-    hint: str = "Try:"
+    hint: str = "Open it in a browser, or try:"
     bundled_settings: Mapping[str, str] = field(default_factory=dict)
-    """What else is set with that model, by field."""
+
+
+class NotAChuteError(Exception):
+    """A file that is named as a chute is none; the message says what is missing."""
 
 
 def _packaged_minilm() -> str:
@@ -51,7 +58,6 @@ CHUTES = {
         lambda: BUNDLED_MODEL,
         "/process-batch",
         '{"texts": ["I love this!", "What a waste of money.", "The parcel came on Monday."]}',
-        "Open it in a browser, or try:",
         bundled_settings={"analyses": bundled_analyses()},
     ),
     "batch_embedder": LocalChute(
@@ -65,3 +71,27 @@ CHUTES = {
         GeneratorSettings, _random_generator, "/generate-batch", '{"prompts": ["Hello"], "max_new_tokens": 16}'
     ),
 }
+
+
+def settings_of(file: Path) -> DeploymentSettings:
+    """The settings of a chute's file, which it has as `settings`, as the repository's chutes do.
+
+    Raises:
+        NotAChuteError: it is no such file.
+        SettingsError: they are not valid.
+    """
+    if not file.is_file():
+        known = ", ".join(CHUTES)
+        raise NotAChuteError(f"CHUTE={file} is no file. Use one of {known}, or the path of a chute's file.")
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    if spec is None or spec.loader is None or not file.stem.isidentifier():
+        raise NotAChuteError(f"CHUTE={file} is no Python module. Use the path of a file such as my_chute.py.")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    settings = getattr(module, "settings", None)
+    if not isinstance(settings, DeploymentSettings) or not hasattr(module, "chute"):
+        raise NotAChuteError(
+            f"CHUTE={file} has no `chute` with `settings`. Write it as examples/toxicity.py is: "
+            "settings = load_settings(...), chute = Chute(...)."
+        )
+    return settings

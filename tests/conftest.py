@@ -9,8 +9,11 @@ import hypothesis
 import pytest
 
 from batch_classification.in_process import start_engine
+from batch_embedding.settings import MINILM_MODEL
 from batch_inference.engine import Engine
+from rehearsal.chutes import CHUTES
 from rehearsal.dev_server import Server, running_server
+from rehearsal.random_checkpoints import save_random_generator
 from rehearsal.texts import OWN_LONG_TEXTS, OWN_SHORT_TEXTS, read_labelled, varied_texts
 
 # No test asserts a time: one in a hundred examples may take long on a machine that others use.
@@ -22,6 +25,34 @@ hypothesis.settings.load_profile("any machine")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for the tests that only call it."""
     with running_server(tmp_path_factory.mktemp("server") / "log") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def embedder_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The embedder with the real weights of its default model, from a package."""
+    environment = {
+        "BATCH_EMBEDDER_MODEL": CHUTES["batch_embedder"].bundled_model(),
+        "BATCH_EMBEDDER_SERVED_AS": MINILM_MODEL,
+        "BATCH_EMBEDDER_DEVICE": "cpu",
+        "BATCH_EMBEDDER_DIMENSIONS": "64,128",
+        "BATCH_EMBEDDER_CORS_ORIGINS": "http://localhost:3000",
+    }
+    with running_server(tmp_path_factory.mktemp("embedder") / "log", "batch_embedder:chute", **environment) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def generator_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The generator with two random layers that soon stop, and room for the longest prompt and answer."""
+    folder = tmp_path_factory.mktemp("generator")
+    checkpoint = save_random_generator(folder / "checkpoint", max_positions=2**14)
+    environment = {
+        "BATCH_GENERATOR_MODEL": str(checkpoint),
+        "BATCH_GENERATOR_SERVED_AS": "random/random-generator",
+        "BATCH_GENERATOR_DEVICE": "cpu",
+    }
+    with running_server(folder / "log", "batch_generator:chute", **environment) as running:
         yield running
 
 

@@ -12,15 +12,19 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
 from batch_inference.errors import SettingsError
 from batch_inference.settings import load_settings
-from rehearsal.chutes import CHUTES
+from rehearsal.chutes import CHUTES, NotAChuteError, settings_of
 from rehearsal.dev_server import ROOT, service_command
 
 START_TIMEOUT_S = 300
+BUNDLED = "bundled"
+"""What `MODEL=` is left alone: a model that needs no network, or another chute's default."""
 
 
 class PortTakenError(Exception):
@@ -77,50 +81,79 @@ def _listens(server: subprocess.Popen[bytes], port: int) -> bool:
     return any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in connections)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--chute", choices=CHUTES, default="batch_processor")
-    parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--model", default="bundled", help="hub id, folder, or 'bundled': one that needs no network")
-    args = parser.parse_args()
-    chute = CHUTES[args.chute]
-    try:
-        model = chute.bundled_model() if args.model == "bundled" else args.model
-        os.environ[chute.settings.variable("model")] = model
-        if args.model == "bundled":
+@dataclass(frozen=True)
+class Service:
+    """A chute that is to be served: its file, its model, and a hint of what to try."""
+
+    file: Path
+    model: str
+    hint: str
+
+    @classmethod
+    def of(cls, name: str, model: str, url: str) -> Service:
+        """A chute of the repository by its name, or any other by its file; sets its model in the environment.
+
+        Raises:
+            SettingsError, NotAChuteError: with the sentence to show.
+        """
+        if name in CHUTES:
+            return cls._of_repository(name, model, url)
+        file = Path(name).resolve()
+        settings = settings_of(file)
+        if model != BUNDLED:
+            # It is served from its own folder.
+            os.environ[settings.variable("model")] = str(Path(model).resolve()) if Path(model).is_dir() else model
+        return cls(file, load_settings(type(settings)).model, "Open it in a browser.\n")
+
+    @classmethod
+    def _of_repository(cls, name: str, model: str, url: str) -> Service:
+        chute = CHUTES[name]
+        os.environ[chute.settings.variable("model")] = chute.bundled_model() if model == BUNDLED else model
+        if model == BUNDLED:
             for field, value in chute.bundled_settings.items():
                 os.environ.setdefault(chute.settings.variable(field), value)
-        load_settings(chute.settings)
+        settings = load_settings(chute.settings)
+        curl = f"  curl {url}{chute.path} -H 'Content-Type: application/json' \\\n    -d '{chute.body}'\n"
+        return cls(ROOT / f"{name}.py", settings.model, f"{chute.hint}\n\n{curl}")
+
+    def start(self, port: int) -> subprocess.Popen[bytes]:
+        """Start it in a session of its own: Ctrl-C reaches this process only, which then stops the server, in order."""
+        environment = {
+            "TOKENIZERS_PARALLELISM": "false",
+            "PYTHONWARNINGS": "ignore",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            # The SDK's own steps are of no use here.
+            "LOGURU_LEVEL": "WARNING",
+            # Of a model that is refused it would say in thirty lines what ours says in one.
+            "TRANSFORMERS_VERBOSITY": "error",
+            **os.environ,
+            "CHUTES_EXECUTION_CONTEXT": "REMOTE",
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+        }
+        command = service_command(port, f"{self.file.stem}:chute")
+        return subprocess.Popen(command, cwd=self.file.parent, env=environment, start_new_session=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--chute", default="batch_processor", help=f"{', '.join(CHUTES)}, or a chute's file")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--model", default=BUNDLED, help="hub id, folder, or 'bundled': one that needs no network")
+    args = parser.parse_args()
+    url = f"http://127.0.0.1:{args.port}"
+    try:
+        service = Service.of(args.chute, args.model, url)
         check_port(args.port, "the service")
         check_port(args.port + 1, "the SDK's log server, which takes the port after the service's")
-    except (SettingsError, PortTakenError) as error:
+    except (SettingsError, NotAChuteError, PortTakenError) as error:
         print(error, file=sys.stderr)
         return 1
 
-    environment = {
-        "TOKENIZERS_PARALLELISM": "false",
-        "PYTHONWARNINGS": "ignore",
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        # The SDK's own steps are of no use here.
-        "LOGURU_LEVEL": "WARNING",
-        # Of a model that is refused it would say in thirty lines what ours says in one.
-        "TRANSFORMERS_VERBOSITY": "error",
-        **os.environ,
-        "CHUTES_EXECUTION_CONTEXT": "REMOTE",
-    }
-    # A session of its own: Ctrl-C reaches this process only, which then stops the server once, in order.
-    server = subprocess.Popen(
-        service_command(args.port, f"{args.chute}:chute"), cwd=ROOT, env=environment, start_new_session=True
-    )
+    server = service.start(args.port)
     signal.signal(signal.SIGTERM, lambda *_: server.terminate())
     try:
         if wait_until_ready(server, args.port):
-            print(
-                f"\nReady at http://127.0.0.1:{args.port} with the model {model!r}. Stop with Ctrl-C. {chute.hint}\n\n"
-                f"  curl http://127.0.0.1:{args.port}{chute.path} -H 'Content-Type: application/json' \\\n"
-                f"    -d '{chute.body}'\n",
-                flush=True,
-            )
+            print(f"\nReady at {url} with the model {service.model!r}. Stop with Ctrl-C. {service.hint}", flush=True)
         else:
             server.terminate()
         return server.wait()

@@ -1,4 +1,4 @@
-"""Write the service's OpenAPI document to a file: `make openapi`."""
+"""Write the OpenAPI document of each chute into a folder: `make openapi`."""
 
 from __future__ import annotations
 
@@ -6,15 +6,25 @@ import argparse
 import json
 from pathlib import Path
 
-from batch_classification.endpoints import document
+import batch_classification.endpoints
+import batch_embedding.endpoints
+import batch_generation.endpoints
 from image import VERSION
+
+DOCUMENTS = {
+    "openapi.json": batch_classification.endpoints.document,
+    "openapi-embedder.json": batch_embedding.endpoints.document,
+    "openapi-generator.json": batch_generation.endpoints.document,
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("path", type=Path)
-    path = parser.parse_args().path
-    path.write_text(json.dumps(document(VERSION), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder
+    for name, document in DOCUMENTS.items():
+        content = json.dumps(document(VERSION), indent=2, ensure_ascii=False)
+        (folder / name).write_text(content + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

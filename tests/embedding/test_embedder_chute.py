@@ -12,39 +12,31 @@ import pytest
 from langchain_openai import OpenAIEmbeddings
 from sentence_transformers import SentenceTransformer
 
+from batch_embedding.endpoints import ENDPOINTS, document
+from batch_embedding.settings import MINILM_MODEL
+from image import VERSION
 from rehearsal.chutes import CHUTES
-from rehearsal.dev_server import Server, running_server
+from rehearsal.dev_server import Server
 
 TEXTS = ["I love this!", "What a waste of money.", "The parcel came on Monday."]
-MODEL = CHUTES["batch_embedder"].bundled_model()
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    environment = {
-        "BATCH_EMBEDDER_MODEL": MODEL,
-        "BATCH_EMBEDDER_DEVICE": "cpu",
-        "BATCH_EMBEDDER_DIMENSIONS": "64,128",
-    }
-    with running_server(tmp_path_factory.mktemp("embedder") / "log", "batch_embedder:chute", **environment) as running:
-        yield running
+MODEL = MINILM_MODEL
 
 
 @pytest.fixture
-def client(server: Server) -> Iterator[httpx.Client]:
+def client(embedder_server: Server) -> Iterator[httpx.Client]:
     """A plain one: what the classifier's is held against describes other endpoints."""
-    with httpx.Client(base_url=server.url, timeout=60) as client:
+    with httpx.Client(base_url=embedder_server.url, timeout=60) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
-def sdk(server: Server) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{server.url}/v1", api_key="any", max_retries=0)
+def sdk(embedder_server: Server) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{embedder_server.url}/v1", api_key="any", max_retries=0)
 
 
 @pytest.fixture(scope="module")
 def expected() -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    return SentenceTransformer(MODEL, device="cpu").encode(TEXTS)
+    return SentenceTransformer(CHUTES["batch_embedder"].bundled_model(), device="cpu").encode(TEXTS)
 
 
 def test_openais_client(sdk: openai.OpenAI, expected: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> None:
@@ -74,9 +66,9 @@ def test_openais_client_understands_refusals(sdk: openai.OpenAI) -> None:
         sdk.embeddings.create(model=MODEL, input="a", dimensions=100)
 
 
-def test_langchain(server: Server, expected: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> None:
+def test_langchain(embedder_server: Server, expected: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> None:
     embeddings = OpenAIEmbeddings(
-        base_url=f"{server.url}/v1", api_key="any", model=MODEL, check_embedding_ctx_length=False
+        base_url=f"{embedder_server.url}/v1", api_key="any", model=MODEL, check_embedding_ctx_length=False
     )
     assert np.array(embeddings.embed_documents(TEXTS)) == pytest.approx(expected, abs=1e-4)
     assert np.array(embeddings.embed_query(TEXTS[1])) == pytest.approx(expected[1], abs=1e-4)
@@ -97,11 +89,12 @@ def test_plain_http(client: httpx.Client, expected: np.ndarray[tuple[int, int], 
     assert vector == pytest.approx(expected[2], abs=1e-4)
     assert answer["object"] == "list"
     assert "truncated" not in answer["data"][0]
+    before = client.get("/batch-stats").json()
     long = client.post("/v1/embeddings", json={"input": "word " * 500}).json()
     assert long["data"][0]["truncated"] is True
     assert long["usage"] == {"prompt_tokens": 256, "total_tokens": 256}
     stats = client.get("/batch-stats").json()
-    assert (stats["truncated_texts"], stats["forward"]) == (1, "packed")
+    assert (stats["truncated_texts"] - before["truncated_texts"], stats["forward"]) == (1, "packed")
 
 
 @pytest.mark.parametrize(
@@ -120,3 +113,24 @@ def test_mistakes_are_told(client: httpx.Client, body: object, sentence: str) ->
     assert response.status_code == 400
     assert sentence in response.json()["detail"][0]["msg"]
     assert sentence in response.json()["error"]["message"]
+
+
+def test_a_model_by_its_name(sdk: openai.OpenAI, client: httpx.Client) -> None:
+    [card] = sdk.models.list().data
+    assert sdk.models.retrieve(MODEL) == card
+    assert sdk.models.retrieve("all-MiniLM-L6-v2") == card
+    with pytest.raises(openai.NotFoundError, match=f"gpt-4 is not served here; use {MODEL}"):
+        sdk.models.retrieve("gpt-4")
+    # Some clients always send a name, and leave out whose model it is.
+    assert client.post("/v1/embeddings", json={"input": "a", "model": "all-MiniLM-L6-v2"}).status_code == 200
+
+
+def test_the_document_says_what_this_instance_takes(client: httpx.Client) -> None:
+    served = client.get("/openapi.json").json()
+    assert served == document(VERSION, [MODEL, "all-MiniLM-L6-v2"], [64, 128, 384])
+    assert served["components"]["schemas"]["EmbeddingRequest"]["properties"]["dimensions"]["anyOf"][0] == {
+        "type": "integer",
+        "enum": [64, 128, 384],
+    }
+    for body in ENDPOINTS[0].examples.values():  # type: ignore[union-attr]
+        assert client.post("/v1/embeddings", json=body).status_code == 200

@@ -8,8 +8,16 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from batch_classification.hugging_face_wire import (
+    LabelScore,
+)
 from batch_http.engine_stats import BatchStats
-from schemas import AnalysedSingle, BatchResult, FailedSingle, LabelScore, SingleResult
+from schemas import (
+    AnalysedSingle,
+    BatchResult,
+    FailedSingle,
+    SingleResult,
+)
 
 STATUSES = {200, 400, 404, 405, 429}
 """All there is. Anything else would count against the instance on the platform, or be a fault."""

@@ -8,9 +8,15 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from batch_classification.hugging_face_wire import (
+    TextClassificationRequest,
+)
 from batch_http.requests import RequestBody
 from rehearsal.texts import OWN_LONG_TEXTS, OWN_SHORT_TEXTS, read_labelled
-from schemas import BatchRequest, SingleRequest, TextClassificationRequest
+from schemas import (
+    BatchRequest,
+    SingleRequest,
+)
 
 METHODS = ("POST", "GET", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
 

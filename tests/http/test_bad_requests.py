@@ -78,7 +78,6 @@ def test_a_body_that_is_no_request(client: httpx.Client, endpoint: str, body: by
         ),
         ({"max_length": "512"}, ["max_length"], "max_length must be an integer, but is a string"),
         ({"max_length": 128.5}, ["max_length"], "max_length must be an integer, but is a number"),
-        ({"max_length": 128.0}, ["max_length"], "max_length must be an integer, but is a number"),
         ({"max_length": True}, ["max_length"], "max_length must be an integer, but is a boolean"),
         ({"max_length": float("nan")}, ["max_length"], "max_length must be an integer, but is a number"),
         ({"max_length": 49}, ["max_length"], "max_length must be 50 or more"),

@@ -8,11 +8,16 @@ from collections.abc import Iterator
 import pytest
 
 from batch_classification.answers import label_scores, text_results
+from batch_classification.hugging_face_wire import (
+    TextClassificationRequest,
+)
 from batch_classification.in_process import start_engine
 from batch_classification.stream import stream_batch
 from batch_http.json_lines import MAX_LINE_BYTES
 from batch_inference.engine import Engine
-from schemas import BatchRequest, TextClassificationRequest
+from schemas import (
+    BatchRequest,
+)
 from tests.http.contract import check_line
 from tests.inference.checkpoints import save_checkpoint
 

@@ -175,3 +175,24 @@ def test_docs_try_an_endpoint_out(browser: webdriver.Chrome, server: Server) -> 
     )
     screenshot(browser, "docs")
     assert [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+def test_any_chute_has_a_page_that_sends_its_examples(browser: webdriver.Chrome, embedder_server: Server) -> None:
+    browser.get(embedder_server.url)
+    wait = WebDriverWait(browser, PATIENCE_S)
+    wait.until(lambda _: browser.title == "Try batch-embedder")
+    browser.find_element(By.CSS_SELECTOR, "option:nth-child(2)").click()
+    browser.find_element(By.ID, "body").send_keys(Keys.CONTROL, Keys.ENTER)
+    wait.until(lambda _: browser.find_element(By.ID, "state").text.startswith("Status 200"))
+    assert '"object": "list"' in browser.find_element(By.ID, "answer").text
+    assert "all-MiniLM-L6-v2" in browser.find_element(By.ID, "answer").text
+    screenshot(browser, "try-request")
+    body = browser.find_element(By.ID, "body")
+    body.clear()
+    body.send_keys('{"input": " "}')
+    browser.find_element(By.ID, "send").click()
+    wait.until(lambda _: browser.find_element(By.ID, "state").text.startswith("Status 400"))
+    assert "input[0] is blank" in browser.find_element(By.ID, "answer").text
+    # The browser logs the 400 by itself.
+    severe = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    assert all("400" in message for message in severe)

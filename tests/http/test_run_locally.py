@@ -47,6 +47,11 @@ def start(port: int, *arguments: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
+def _until_ready(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return next(line for line in process.stdout if line.startswith("Ready"))
+
+
 @pytest.mark.parametrize(("offset", "purpose"), [(0, "the service"), (1, "the SDK's log server")])
 def test_a_taken_port_is_told_in_one_sentence_before_anything_loads(offset: int, purpose: str) -> None:
     port = free_port()
@@ -61,17 +66,49 @@ def test_a_taken_port_is_told_in_one_sentence_before_anything_loads(offset: int,
 def test_ready_is_said_when_the_service_answers_and_ctrl_c_ends_it() -> None:
     port = free_port()
     process = start(port)
-    assert process.stdout is not None
     try:
-        for line in process.stdout:
-            if line.startswith("Ready"):
-                break
-        assert line.startswith(f"Ready at http://127.0.0.1:{port} with the model 'bundled'")
+        assert _until_ready(process).startswith(f"Ready at http://127.0.0.1:{port} with the model 'bundled'")
         assert httpx.get(f"http://127.0.0.1:{port}/batch-stats").json()["model"] == "bundled"
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
     assert process.returncode == 0
+
+
+def test_a_chute_of_any_file_has_statistics_a_document_and_a_page() -> None:
+    port = free_port()
+    process = start(port, "--chute", "examples/toxicity.py", "--model", "models/tiny-sentiment")
+    try:
+        assert _until_ready(process) == (
+            f"Ready at http://127.0.0.1:{port} with the model '{ROOT / 'models' / 'tiny-sentiment'}'. "
+            "Stop with Ctrl-C. Open it in a browser.\n"
+        )
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            [scores] = client.post("/toxicity", json={"texts": ["Have a nice day."]}).json()["results"]
+            assert scores.keys() == {"NEGATIVE", "NEUTRAL", "POSITIVE"}
+            assert client.get("/batch-stats").json()["total_texts_processed"] == 1
+            assert client.get("/openapi.json").json()["paths"].keys() == {"/toxicity", "/batch-stats"}
+            assert "Try it" in client.get("/").text
+            assert client.get("/docs").status_code == 200
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("chute", "sentence"),
+    [
+        ("nowhere.py", "is no file. Use one of batch_processor, batch_embedder, batch_generator, or the path of"),
+        ("schemas.py", "has no `chute` with `settings`. Write it as examples/toxicity.py is"),
+        ("README.md", "is no Python module. Use the path of a file such as my_chute.py."),
+    ],
+)
+def test_a_file_that_is_no_chute_is_refused_in_a_sentence(chute: str, sentence: str) -> None:
+    output, errors = start(free_port(), "--chute", chute).communicate(timeout=120)
+    assert output == ""
+    assert sentence in errors
+    assert errors.count("\n") == 1
 
 
 def test_another_process_that_takes_the_port_meanwhile_is_not_called_ready() -> None:

@@ -70,7 +70,15 @@ def test_top_k_cuts(client: httpx.Client, top_k: int | None) -> None:
             "parameters.function_to_apply must be 'softmax', 'sigmoid' or 'none', but is 'tanh'",
         ),
         ({"inputs": "fine", "parameters": {"truncate": True}}, "parameters.truncate is not known here; remove it"),
-        ({"inputs": "fine", "texts": []}, "texts is not a known field; remove it or use one of inputs, parameters"),
+        (
+            {"inputs": "fine", "texts": []},
+            "texts is not a known field; remove it or use one of inputs, options, parameters",
+        ),
+        (
+            {"inputs": "fine", "parameters": {"truncation": False}},
+            "parameters.truncation must be true: a text is read up to 512 tokens; /process-batch has on_long_text",
+        ),
+        ({"inputs": "fine", "options": {"use_gpu": True}}, "options.use_gpu is not known here; remove it"),
     ],
 )
 def test_a_mistake_is_told_in_one_sentence_under_error(
@@ -80,6 +88,14 @@ def test_a_mistake_is_told_in_one_sentence_under_error(
     assert response.status_code == 400
     assert response.json()["error"] == sentence
     assert response.json()["detail"][0]["msg"] == sentence
+
+
+def test_options_that_change_nothing_are_taken(client: httpx.Client) -> None:
+    plain = client.post("/text-classification", json={"inputs": "fine"}).json()
+    options = {"use_cache": False, "wait_for_model": True}
+    parameters = {"truncation": True, "top_k": None}
+    request = {"inputs": "fine", "options": options, "parameters": parameters}
+    assert client.post("/text-classification", json=request).json() == plain
 
 
 def test_a_body_that_is_not_json_is_told_under_error_too(client: httpx.Client) -> None:
