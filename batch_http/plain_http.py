@@ -42,4 +42,4 @@ class PlainHttp:
             await send(message)
 
         # The server looks at its own scope to see that a HEAD has no content.
-        await self._app(scope | {"method": "GET"} if is_head else scope, receive, send_on)
+        await self._app({**scope, "method": "GET"} if is_head else scope, receive, send_on)

@@ -87,6 +87,8 @@ def settings_of(file: Path) -> DeploymentSettings:
     if spec is None or spec.loader is None or not file.stem.isidentifier():
         raise NotAChuteError(f"CHUTE={file} is no Python module. Use the path of a file such as my_chute.py.")
     module = importlib.util.module_from_spec(spec)
+    # Where dataclasses and pydantic look for it.
+    sys.modules[file.stem] = module
     spec.loader.exec_module(module)
     settings = getattr(module, "settings", None)
     if not isinstance(settings, DeploymentSettings) or not hasattr(module, "chute"):
