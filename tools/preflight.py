@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from platform_rules.refusals import BUILDING_BALANCE, FEE_HOURS
+from tools.hub import needs_token
 from tools.model_memory import weights_gib
 from tools.plan import Plan, planned, read_prices
 
@@ -49,6 +50,12 @@ def describe(plan: Plan) -> None:
             revision = f"@{settings.pinned_revision}" if settings.pinned_revision else ""
             memory = "of unknown size" if gib is None else f"{gib:.2f} GiB of weights"
             print(f"        {name}: {settings.model}{revision}, {memory}")
+    for settings in plan.models.values():
+        if needs_token(settings):
+            print(
+                f"token   {settings.model} is private on the hub, or not there: an instance loads it only with the\n"
+                "        secret HF_TOKEN; docs/your-model.md has the command"
+            )
     print("baked in")
     for line in str(plan.chute.image).splitlines():
         if line.startswith("ENV "):

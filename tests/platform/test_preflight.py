@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import http.server
+import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from batch_classification.settings import ClassifierSettings
 from platform_rules.chute_args import ChuteArgs
 from platform_rules.gpus import LAST_KNOWN_PRICES, published_prices
 from platform_rules.refusals import image_refusal, refusals
 from rehearsal.deployment import Deployer
 from tests.platform.deploying import CHUTE
+from tools.hub import needs_token
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +121,29 @@ def test_a_model_in_a_folder_of_this_machine_is_refused(
     assert code == 1
     assert f"BATCH_PROCESSOR_MODEL='{tmp_path}' is a folder of this machine" in printed
     assert "upload it to the hub and set its hub id" in printed
+
+
+def test_a_private_repository_needs_a_token() -> None:
+    class Hub(http.server.BaseHTTPRequestHandler):
+        """Shows one model to all, one to those who were let in, and says of all others what it says of private ones."""
+
+        def do_GET(self) -> None:
+            shown = {"org/open": False, "org/gated": "manual"}
+            name = self.path.removeprefix("/api/models/").partition("?")[0]
+            assert "authorization" not in self.headers
+            self.send_response(200 if name in shown else 401)
+            if name not in shown:
+                self.send_header("X-Error-Code", "RepoNotFound")
+            self.end_headers()
+            self.wfile.write(json.dumps({"id": name, "gated": shown.get(name)}).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub) as hub:
+        threading.Thread(target=hub.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{hub.server_port}"
+        asked = ["org/open", "org/gated", "org/private", "bundled"]
+        assert [needs_token(ClassifierSettings(model=name), url) for name in asked] == [False, True, True, False]
+        hub.shutdown()
+    assert not needs_token(ClassifierSettings(model="org/private"), url)
