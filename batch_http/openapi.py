@@ -171,7 +171,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _response(answer: Answer) -> dict[str, Any]:
-    schema = _one_of(answer.models)
+    schema = _any_of(answer.models)
     if answer.is_list_of_lists:
         schema = {"type": "array", "items": {"type": "array", "items": schema}}
     content = {"schema": schema} | ({} if answer.example is None else {"example": answer.example})
@@ -184,8 +184,9 @@ def _response(answer: Answer) -> dict[str, Any]:
     return response
 
 
-def _one_of(models: Sequence[type[BaseModel]]) -> dict[str, Any]:
-    return _reference(models[0]) if len(models) == 1 else {"oneOf": [_reference(model) for model in models]}
+def _any_of(models: Sequence[type[BaseModel]]) -> dict[str, Any]:
+    # Any: an answer that names its analyses fits the schema of one that does not, too.
+    return _reference(models[0]) if len(models) == 1 else {"anyOf": [_reference(model) for model in models]}
 
 
 def _reference(model: type[BaseModel]) -> dict[str, str]:
