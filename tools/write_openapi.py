@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import batch_classification.endpoints
 import batch_embedding.endpoints
 import batch_generation.endpoints
 from image import VERSION
 
-DOCUMENTS = {
+DOCUMENTS: dict[str, Callable[..., dict[str, Any]]] = {
     "openapi.json": batch_classification.endpoints.document,
     "openapi-embedder.json": batch_embedding.endpoints.document,
     "openapi-generator.json": batch_generation.endpoints.document,
