@@ -21,6 +21,12 @@ from typing import Any, TypeAlias
 from aiohttp import web
 
 LABELS = ("NEGATIVE", "NEUTRAL", "POSITIVE")
+ANALYSES = {
+    "sentiment": LABELS,
+    "emotion": ("ANGER", "JOY", "OPTIMISM", "SADNESS"),
+    "offensive": ("NON-OFFENSIVE", "OFFENSIVE"),
+    "topic": ("FILM", "FOOD", "SPORTS", "TRAVEL"),
+}
 FAST: dict[str, Any] = {"backoff_s": 0.01, "max_backoff_s": 0.05, "timeout_s": 2.0, "patience_s": 20.0}
 """Options of a client that make retries quick; what happens is the same."""
 RANDOM_FAULTS = ("429", "500", "503", "hang", "truncated", "malformed", "reset", "miscounted")
@@ -38,6 +44,25 @@ def prediction(text: str) -> dict[str, Any]:
         "text": text, "sentiment": sentiment, "confidence": confidence, "token_count": min(num_tokens, 512),
         "truncated": num_tokens > 512, "scores": scores,
     }  # fmt: skip
+
+
+def analysis(name: str, labels: tuple[str, ...], text: str, with_scores: bool, is_multi_label: bool) -> dict[str, Any]:
+    """What the stand-in always answers for a text in one of its analyses."""
+    digest = zlib.crc32(f"{name} {text}".encode())
+    weights = [1 + (digest >> (4 * place)) % 16 for place in range(len(labels))]
+    scores = {
+        label: weight / (17 if is_multi_label else sum(weights)) for label, weight in zip(labels, weights, strict=True)
+    }
+    best = max(scores, key=lambda label: scores[label])
+    num_tokens = len(text.split()) + 2
+    found: dict[str, Any] = {
+        "label": best, "confidence": scores[best], "token_count": min(num_tokens, 512),
+        "truncated": num_tokens > 512, "tokens_dropped": max(num_tokens - 512, 0),
+    }  # fmt: skip
+    if is_multi_label:
+        ranked = sorted(scores, key=lambda label: -scores[label])
+        found["labels"] = [label for label in ranked if scores[label] >= 0.5]
+    return found | ({"scores": scores} if with_scores else {})
 
 
 @dataclass
@@ -68,6 +93,8 @@ class Behaviour:
     knows_reports: bool = True
     """Whether it knows the field `on_invalid_text`, or refuses it as older services do."""
     api_key: str | None = None
+    analyses: dict[str, tuple[str, ...]] = field(default_factory=lambda: dict(ANALYSES))
+    """The labels of its analyses; several of those of `topic` may hold."""
     model: str = "stand-in"
     revision: str | None = None
     precision: str = "float32"
@@ -127,6 +154,10 @@ class StandIn:
                 "revision": self.behaviour.revision,
                 "precision": self.behaviour.precision,
                 "text_preparation": self.behaviour.text_preparation,
+                "analyses": {
+                    name: {"model": f"{self.behaviour.model}-{name}", "revision": None, "labels": list(labels)}
+                    for name, labels in self.behaviour.analyses.items()
+                },
             }
         )
 
@@ -209,6 +240,13 @@ class StandIn:
             return web.json_response({"detail": "the model failed on this request"}, status=500)
         if self.behaviour.refused_silently.intersection(texts):
             return web.json_response({"detail": "something in here is bad"}, status=400)
+        unknown = [name for name in body.get("analyses", ()) if name not in self.behaviour.analyses]
+        if unknown:
+            known = ", ".join(self.behaviour.analyses)
+            detail = [
+                {"loc": ["analyses", 0], "msg": f"{unknown[0]!r} is not one of {known}", "type": "unknown_analysis"}
+            ]
+            return web.json_response({"detail": detail}, status=400)
         places = [index for index, text in enumerate(texts) if text in self.behaviour.refused_texts]
         if "on_invalid_text" in body and not self.behaviour.knows_reports:
             detail = [{"loc": ["on_invalid_text"], "msg": "on_invalid_text is not known", "type": "extra_forbidden"}]
@@ -221,20 +259,34 @@ class StandIn:
     def _answer_batch(self, body: dict[str, Any]) -> web.Response:
         self.seen.update(body["texts"])
         self.answered_by.update(dict.fromkeys(body["texts"], self.behaviour.model))
-        results = [self._result(text, order) for order, text in enumerate(body["texts"])]
+        results = [self._result(text, order, body) for order, text in enumerate(body["texts"])]
         if not body.get("return_all_scores"):
             for result in results:
                 result.pop("scores", None)
         return web.json_response({"results": results, "total_texts": len(results), "processing_time": 0.01})
 
-    def _result(self, text: str, order: int) -> dict[str, Any]:
+    def _result(self, text: str, order: int, body: dict[str, Any]) -> dict[str, Any]:
         if text in self.behaviour.refused_texts:
             return {"processing_order": order, "error": {"code": "refused", "message": f"texts[{order}] is refused"}}
-        return prediction(text) | {"processing_order": order}
+        return self._prediction(text, body) | {"processing_order": order}
+
+    def _prediction(self, text: str, body: dict[str, Any]) -> dict[str, Any]:
+        if "analyses" not in body:
+            return prediction(text)
+        found = {
+            name: analysis(
+                name, self.behaviour.analyses[name], text, bool(body.get("return_all_scores")), name == "topic"
+            )
+            for name in body["analyses"]
+        }
+        counts = {name: next(iter(found.values()))[name] for name in ("token_count", "truncated", "tokens_dropped")}
+        sentiment = {"sentiment": found["sentiment"]["label"]} if "sentiment" in found else {}
+        return {"text": text, "analyses": found} | counts | sentiment
 
     def _answer_single(self, body: dict[str, Any]) -> web.Response:
         self.seen[body["text"]] += 1
-        return web.json_response(prediction(body["text"]) | {"processing_order": 0, "processing_time": 0.01})
+        answer = self._prediction(body["text"], body) | {"processing_order": 0, "processing_time": 0.01}
+        return web.json_response(answer)
 
 
 Service: TypeAlias = tuple[str, StandIn]

@@ -24,9 +24,10 @@ def test_examples_are_the_extremes() -> None:
     tally = Tally()
     for number in range(1000):
         tally.add(f"text {number}", Prediction("POSITIVE", 0.4 + number * 0.0005, 5, False))
-    assert [example.row for example in tally.confident["POSITIVE"]] == [1000, 999, 998, 997, 996]
-    assert [example.row for example in tally.doubtful] == [1, 2, 3, 4, 5]
-    assert sum(tally.confidences["POSITIVE"]) == 1000
+    sentiment = tally.analyses["sentiment"]
+    assert [example.row for example in sentiment.confident["POSITIVE"]] == [1000, 999, 998, 997, 996]
+    assert [example.row for example in sentiment.doubtful] == [1, 2, 3, 4, 5]
+    assert sum(sentiment.confidences["POSITIVE"]) == 1000
 
 
 def test_failed_and_truncated_rows_are_counted() -> None:
@@ -102,7 +103,7 @@ def test_throughput_leaves_pauses_out() -> None:
 
 
 def test_texts_cannot_break_the_page() -> None:
-    tally = Tally(Groups("<b>"))
+    tally = Tally("<b>")
     tally.add("<script>alert(1)</script>\ud800", Prediction('A"><i>', 0.9, 5, False), '"><script>')
     page = render(tally, measure_throughput([]), "<in>.csv")
     assert "<script>" not in page
@@ -115,8 +116,12 @@ def test_equal_texts_are_named_once_with_their_number() -> None:
         tally.add(f"text {number % 7}", Prediction("POSITIVE", 0.9 - (number % 7) / 100, 5, True))
         tally.add(" ", Failure("blank", "the text is blank"))
     expected = [(f"text {index}", 43 if index < 6 else 42) for index in range(5)]
-    assert [(example.text, example.num_rows) for example in tally.confident["POSITIVE"]] == expected
-    assert [example.text for example in tally.doubtful] == [f"text {index}" for index in (6, 5, 4, 3, 2)]
+    assert [
+        (example.text, example.num_rows) for example in tally.analyses["sentiment"].confident["POSITIVE"]
+    ] == expected
+    assert [example.text for example in tally.analyses["sentiment"].doubtful] == [
+        f"text {index}" for index in (6, 5, 4, 3, 2)
+    ]
     assert [(example.text, example.num_rows) for example in tally.failed] == [(" ", 300)]
     assert [example.num_rows for example in tally.truncated] == [43] * 5
 

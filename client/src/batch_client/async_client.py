@@ -53,7 +53,7 @@ class AsyncClient(ServiceClient):
 
         A text without an answer has its reason in `error`, and None elsewhere. Raises like `classify_stream`.
         """
-        return columns_of(await self._all(texts, progress), prefix)
+        return columns_of(await self._all(texts, progress), prefix, self.options.analyses)
 
     async def classify_stream(self, texts: Iterable[object]) -> AsyncGenerator[Outcome, None]:
         """One outcome per text, in order, as they come in. `texts` is drawn from as needed and may be endless.

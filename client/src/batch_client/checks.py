@@ -99,7 +99,7 @@ def output_format(job: Job, reader: Reader) -> str:
 
 def check_columns(job: Job, reader: Reader, output_format: str) -> None:
     """Raise InputError if the added columns are in the way of the input's, or a column cannot be written."""
-    PredictionColumns(job.prefix, None if job.options.all_scores else ()).check_against(reader.columns)
+    PredictionColumns(job.prefix, job.options.analyses).check_against(reader.columns, job.options.all_scores)
     if job.report_by is not None and job.report_by not in reader.columns:
         raise InputError(no_column(reader.name, job.report_by, reader.columns))
     if output_format != "parquet":

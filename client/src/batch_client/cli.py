@@ -18,6 +18,7 @@ from batch_client.async_client import AsyncClient
 from batch_client.cli_options import (
     AcceptModelChangeOption,
     AllScoresOption,
+    AnalysesOption,
     ApiKeyOption,
     ColdStartOption,
     ConcurrencyOption,
@@ -43,9 +44,10 @@ from batch_client.cli_options import (
     TolerateErrorsOption,
     UrlOption,
     VersionOption,
+    names_in,
 )
 from batch_client.client import Client
-from batch_client.columns import PredictionColumns
+from batch_client.columns import PredictionColumns, shapes_of
 from batch_client.compare import Comparison, compare
 from batch_client.config import read_config
 from batch_client.errors import BatchClientError, InputError
@@ -58,7 +60,7 @@ from batch_client.job import Job
 from batch_client.lines import arriving_lines
 from batch_client.locations import standard_input, standard_output
 from batch_client.options import Options
-from batch_client.outcomes import Failure, Prediction
+from batch_client.outcomes import Failure
 from batch_client.protocols.native import Native
 from batch_client.run_score import run_score
 from batch_client.screen import Screen, console_on
@@ -109,6 +111,7 @@ def score_command(
     accept_model_change: AcceptModelChangeOption = False,
     tolerate_errors: TolerateErrorsOption = False,
     all_scores: AllScoresOption = False,
+    analyses: AnalysesOption = None,
     prefix: PrefixOption = "",
     format: FormatOption = None,
     encoding: EncodingOption = None,
@@ -137,7 +140,7 @@ def score_command(
     """
     with _exit_on_error():
         options = Options(
-            url, api_key or None, max_length, all_scores, protocol, on_long_text,
+            url, api_key or None, max_length, all_scores, names_in(analyses), protocol, on_long_text,
             max_concurrency=max_concurrency, timeout_s=timeout, patience_s=patience, cold_start_s=cold_start,
         )  # fmt: skip
         read = _read_options(format, encoding, header, quotes, delimiter, sheet)
@@ -199,6 +202,7 @@ def classify_command(
     texts: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="Without any: lines of stdin.")] = None,
     api_key: ApiKeyOption = None,
     all_scores: AllScoresOption = False,
+    analyses: AnalysesOption = None,
     protocol: ProtocolOption = Native.name,
     max_length: MaxLengthOption = 512,
     on_long_text: OnLongTextOption = "truncate",
@@ -215,7 +219,7 @@ def classify_command(
     """
     with _exit_on_error():
         options = Options(
-            url, api_key or None, max_length, all_scores, protocol, on_long_text,
+            url, api_key or None, max_length, all_scores, names_in(analyses), protocol, on_long_text,
             max_concurrency=max_concurrency, timeout_s=timeout, patience_s=patience, cold_start_s=cold_start,
         )  # fmt: skip
         num_failed = _classify(texts, options)
@@ -233,8 +237,8 @@ def _classify(texts: list[str] | None, options: Options) -> int:
         for chunk in chunks:
             for text, outcome in zip(chunk, client.classify_stream(chunk), strict=True):
                 num_failed += isinstance(outcome, Failure)
-                labels = sorted(outcome.scores or ()) if isinstance(outcome, Prediction) and options.all_scores else ()
-                row = {"text": text} | PredictionColumns("", labels).values(outcome)
+                columns = PredictionColumns("", options.analyses, shapes_of([outcome]))
+                row = {"text": text} | columns.values(outcome)
                 output.write(f"{compact_json(row)}\n".encode())
             output.flush()
     return num_failed

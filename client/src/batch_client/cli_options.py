@@ -13,6 +13,11 @@ from batch_client.options import ON_LONG_TEXT
 from batch_client.protocols import PROTOCOLS
 
 
+def names_in(analyses: str | None) -> list[str]:
+    """The names in the value of `--analyses`."""
+    return [name.strip() for name in analyses.split(",")] if analyses else []
+
+
 def _print_version(is_asked: bool) -> None:
     if is_asked:
         print(f"batch-client {metadata.version('batch-client')}")
@@ -34,6 +39,9 @@ ProtocolOption = Annotated[str, typer.Option("--protocol", help=f"What the servi
 MaxLengthOption = Annotated[int, typer.Option(help="Tokens of a text that the model may see.")]
 OnLongTextOption = Annotated[str, typer.Option(help=f"Texts beyond --max-length: {', '.join(ON_LONG_TEXT)}.")]
 AllScoresOption = Annotated[bool, typer.Option("--all-scores", help="Add a column per label.")]
+AnalysesOption = Annotated[
+    str | None, typer.Option("--analyses", help="Names, such as emotion,offensive; left out: the sentiment.")
+]
 ConcurrencyOption = Annotated[int, typer.Option(help="Requests in flight at most.")]
 TimeoutOption = Annotated[float, typer.Option(help="Seconds for one attempt at a request.")]
 PatienceOption = Annotated[float, typer.Option(help="Give up after so many seconds without any answer.")]

@@ -50,7 +50,7 @@ class Client(ServiceClient):
 
     def columns(self, texts: Iterable[object], *, prefix: str = "", progress: Progress = False) -> dict[str, list[Any]]:
         """The columns that `batch-client score` adds, by name. Raises like `AsyncClient.columns`."""
-        return columns_of(self._all(texts, progress), prefix)
+        return columns_of(self._all(texts, progress), prefix, self.options.analyses)
 
     def classify_stream(self, texts: Iterable[object]) -> Iterator[Outcome]:
         """One outcome per text, in order; requests go on while the caller works on what it has.

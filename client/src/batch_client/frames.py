@@ -46,14 +46,14 @@ def classify_frame(
         if column not in wrapped.columns:
             raise InputError(no_column("the frame", column, wrapped.columns))
         # A name can be wrong without any request being made, hence before them.
-        PredictionColumns(prefix, None if client.options.all_scores else ()).check_against(wrapped.columns)
+        columns = PredictionColumns(prefix, client.options.analyses)
+        columns.check_against(wrapped.columns, client.options.all_scores)
         texts = wrapped.get_column(column)
         # pandas says NaN for a missing text, which would be taken for a number.
         values = [None if is_null else value for value, is_null in zip(texts.to_list(), texts.is_null(), strict=True)]
     added = client.columns(values, prefix=prefix, progress=progress)
-    types = PredictionColumns(prefix).types
     with _own_errors("given columns"):
-        series = [_series(nw, wrapped, name, cells, types.get(name, float)) for name, cells in added.items()]
+        series = [_series(nw, wrapped, name, cells, columns.type_of(name)) for name, cells in added.items()]
         result: FrameT = wrapped.with_columns(*series).to_native()
     return result
 

@@ -71,6 +71,8 @@ class Job:
             "--max-length": self.options.max_length,
             "--on-long-text": self.options.on_long_text,
             "--all-scores": self.options.all_scores,
+            # A run that an earlier version began does not say which.
+            "--analyses": ",".join(self.options.analyses) or None,
             "--retry-errors": self.retry_errors,
             "--limit": self.selection.limit,
             "--sample": self.selection.sample,

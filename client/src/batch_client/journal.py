@@ -23,13 +23,13 @@ import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from batch_client.durable import LOCK, open_own, sync, sync_folder, write_atomically
 from batch_client.errors import OutputError
-from batch_client.outcomes import Failure, Outcome, Prediction
+from batch_client.outcomes import Analysis, Failure, Outcome, Prediction
 
 _JOB, _OUTCOMES, _JOURNAL = "job.json", "outcomes.jsonl", "journal.jsonl"
 INPUT, RESULT, SERVICES, FINISHED = "input", "result", "services.json", "finished.jsonl"
@@ -253,9 +253,22 @@ def _encode(outcome: Outcome) -> bytes:
             outcome.sentiment, outcome.confidence, outcome.token_count, outcome.truncated, outcome.scores,
             outcome.tokens_dropped, outcome.windows,
         ]  # fmt: skip
+        if outcome.analyses:
+            fields.append({name: astuple(analysis) for name, analysis in outcome.analyses.items()})
     return json.dumps(fields).encode() + b"\n"
 
 
 def _decode(line: bytes) -> Outcome:
-    fields = json.loads(line.decode())  # of bytes, it would find out their encoding each time
-    return Failure(*fields) if len(fields) == 2 else Prediction(*fields)
+    fields: list[Any] = json.loads(line.decode())  # of bytes, it would find out their encoding each time
+    if len(fields) == 2:
+        return Failure(*fields)
+    *known, last = fields
+    return Prediction(*known, _analyses(last)) if isinstance(last, dict) else Prediction(*fields)
+
+
+def _analyses(stored: Mapping[str, list[Any]]) -> dict[str, Analysis]:
+    found = {name: Analysis(*fields) for name, fields in stored.items()}
+    return {
+        name: analysis if analysis.labels is None else replace(analysis, labels=tuple(analysis.labels))
+        for name, analysis in found.items()
+    }

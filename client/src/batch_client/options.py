@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypedDict, TypeVar
 from urllib.parse import urlsplit
@@ -15,6 +16,8 @@ InitT = TypeVar("InitT", bound=Callable[..., None])
 
 ON_LONG_TEXT = ("truncate", "window", "reject")
 API_KEY_VARIABLE = "CHUTES_API_KEY"
+MAX_ANALYSES = 16
+_ANALYSIS = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Options:
     """Tokens of a text that the model may see, 50 to 1024."""
     all_scores: bool = False
     """Ask for every label's probability."""
+    analyses: Sequence[str] = ()
+    """Names of the analyses to ask for, at most 16; none is the sentiment alone."""
     protocol: str = "batch-processor"
     """Wire format of the service: a key of `batch_client.protocols.PROTOCOLS`."""
     on_long_text: str = "truncate"
@@ -59,6 +64,8 @@ class Options:
         _check_url(self.url)
         if self.on_long_text not in ON_LONG_TEXT:
             raise InputError(f"on_long_text {self.on_long_text!r} is not known; use one of {', '.join(ON_LONG_TEXT)}")
+        _check_analyses(self.analyses)
+        object.__setattr__(self, "analyses", tuple(self.analyses))
         _check("max_length", self.max_length, 50, 1024)
         _check("texts_per_request", self.texts_per_request, 1, 100)
         _check("max_concurrency", self.max_concurrency, 1, 1024)
@@ -82,6 +89,7 @@ class OptionFields(TypedDict, total=False):
     api_key: str | None
     max_length: int
     all_scores: bool
+    analyses: Sequence[str]
     protocol: str
     on_long_text: str
     reports: bool
@@ -118,6 +126,18 @@ def options_from(service: str | Options, further: Mapping[str, Any]) -> Options:
 def _check(name: str, value: int, low: int, high: int) -> None:
     if not low <= value <= high:
         raise InputError(f"{name} must be {low} to {high}, not {value}")
+
+
+def _check_analyses(names: Sequence[str]) -> None:
+    if isinstance(names, str):
+        raise InputError(f"analyses {names!r} is one text where a list of names is expected; put it in a list: [name]")
+    for name in names:
+        if not (isinstance(name, str) and _ANALYSIS.fullmatch(name)):
+            raise InputError(f"{name!r} is no analysis's name; these look like emotion or offensive")
+    if len(set(names)) < len(names):
+        raise InputError(f"the analyses {', '.join(names)} name one twice; leave it out once")
+    if len(names) > MAX_ANALYSES:
+        raise InputError(f"{len(names)} analyses are more than one request may ask for, which is {MAX_ANALYSES}")
 
 
 def _check_key(key: str) -> None:

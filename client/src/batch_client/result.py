@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
 from batch_client import locations
 from batch_client.async_client import AsyncClient
 from batch_client.checks import check_balance
-from batch_client.columns import PredictionColumns
+from batch_client.columns import PredictionColumns, Shape, shapes_of
 from batch_client.durable import replace_durably
 from batch_client.encode import encode
 from batch_client.errors import OutputError, UnavailableError
@@ -21,7 +21,6 @@ from batch_client.formats.source import Reader
 from batch_client.job import Job
 from batch_client.journal import Journal
 from batch_client.options import Options
-from batch_client.outcomes import Prediction
 from batch_client.result_note import write_note
 from batch_client.service_identity import ServiceIdentity
 from batch_client.survey import Survey, sha256_of
@@ -38,7 +37,7 @@ def write_result(job: Job, reader: Reader, survey: Survey, journal: Journal, pat
         InputError, OutputError: a value or a name that the format cannot hold, or rows that are missing.
         ServiceError: the labels of the columns could not be learned.
     """
-    columns = PredictionColumns(job.prefix, _labels(job, journal))
+    columns = PredictionColumns(job.prefix, job.options.analyses, _shapes(job, journal))
     columns.check_against(reader.columns)
     packing = None if job.is_to_standard_output else packing_by_name(job.path)
     num_rows = encode(reader, journal.outcomes, columns, path, format, packing, job.cell_style)
@@ -94,24 +93,20 @@ def report(job: Job, reader: Reader, survey: Survey, journal: Journal, services:
         ) from error
 
 
-def _labels(job: Job, journal: Journal) -> list[str]:
-    """The labels that have columns: the same for every part of a data set, answered or not."""
-    if not job.options.all_scores:
-        return []
-    labels: set[str] = set()
-    for outcome in journal.outcomes():
-        if isinstance(outcome, Prediction) and outcome.scores:
-            labels.update(outcome.scores)
-    if not labels:
-        labels.update(asyncio.run(_probe(job.options)))
-    return sorted(labels)
+def _shapes(job: Job, journal: Journal) -> Mapping[str, Shape]:
+    """What has columns of its own: the same for every part of a data set, answered or not."""
+    if not (job.options.all_scores or job.options.analyses):
+        return {}
+    found = shapes_of(journal.outcomes())
+    is_known = found and (not job.options.all_scores or all(shape.scored for shape in found.values()))
+    return found if is_known else asyncio.run(_probe(job.options))
 
 
-async def _probe(options: Options) -> list[str]:
+async def _probe(options: Options) -> Mapping[str, Shape]:
     async with AsyncClient(options) as client:
         await client.check(_PATIENCE_S)
         async with aclosing(client.classify_stream([_PROBE])) as outcomes:
-            async for outcome in outcomes:
-                if isinstance(outcome, Prediction) and outcome.scores:
-                    return list(outcome.scores)
-    raise UnavailableError("the service gave no scores, so that the result's columns are not known")
+            found = shapes_of([outcome async for outcome in outcomes])
+    if not found:
+        raise UnavailableError("the service gave no answer, so that the result's columns are not known")
+    return found

@@ -181,7 +181,7 @@ def _open_source(job: Job, folder: Path) -> Reader:
         reader = open_reader(path, replace(job.read, name=locations.name_of(job.source)), job.text_column)
     else:
         reader = open_reader(Path(job.source), job.read, job.text_column)
-    return selected(rescored(reader, job.prefix) if job.retry_errors else reader, job.selection)
+    return selected(rescored(reader, job.prefix, job.options.analyses) if job.retry_errors else reader, job.selection)
 
 
 @contextmanager

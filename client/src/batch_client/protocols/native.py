@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from batch_client.errors import FaultError, Problem, RequestRefusedError, UnexpectedAnswerError
 from batch_client.options import Options
-from batch_client.outcomes import Failure, Outcome, Prediction
+from batch_client.outcomes import Analysis, Failure, Outcome, Prediction, prediction_from
 from batch_client.protocols.base import Ask, Probability, as_json, check_count, parsed
 from batch_client.refusals import parse_refusal
 from batch_client.service_identity import ServiceIdentity, identity_from
@@ -28,6 +28,19 @@ class _Error(BaseModel):
     message: str
 
 
+class _Analysis(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    label: Annotated[str, Field(min_length=1)]
+    confidence: Probability
+    token_count: Annotated[int, Field(ge=0)]
+    truncated: bool
+    tokens_dropped: int | None = None
+    windows: int | None = None
+    labels: list[str] | None = None
+    scores: dict[str, Probability] | None = None
+
+
 class _Result(BaseModel):
     model_config = ConfigDict(strict=True)
 
@@ -41,6 +54,7 @@ class _Result(BaseModel):
     scores: dict[str, Probability] | None = None
     tokens_dropped: int | None = None
     windows: int | None = None
+    analyses: dict[str, _Analysis] | None = None
 
 
 class _BatchAnswer(BaseModel):
@@ -59,7 +73,7 @@ class Native:
 
     def __init__(self, options: Options, ask: Ask) -> None:
         self._ask = ask
-        self._all_scores = options.all_scores
+        self._options = options
         self._asks_for_reports = options.reports
         self._parameters: dict[str, object] = {
             "max_length": options.max_length,
@@ -68,6 +82,8 @@ class Native:
         # The default is left out: a service that does not know the field refuses it.
         if options.on_long_text != "truncate":
             self._parameters["on_long_text"] = options.on_long_text
+        if options.analyses:
+            self._parameters["analyses"] = list(options.analyses)
 
     @classmethod
     def check(cls, options: Options) -> None:
@@ -86,12 +102,12 @@ class Native:
             # An older service, which refuses a field that it does not know.
             self._asks_for_reports = False
             return await self.classify(texts)
-        return parse_batch_answer(body, texts, self._all_scores)
+        return parse_batch_answer(body, texts, self._options.all_scores, self._options.analyses)
 
     async def single(self, text: str) -> Prediction:
         """The answer of `/analyze-single`."""
         body = await self._ask("POST", "/analyze-single", as_json({"text": text, **self._parameters}))
-        outcome = _outcome(parsed(_SINGLE, body), text, 0, self._all_scores)
+        outcome = _outcome(parsed(_SINGLE, body), text, 0, self._options.all_scores, self._options.analyses)
         if isinstance(outcome, Failure):
             raise FaultError(f"the service answered an error: {outcome.reason}")
         return outcome
@@ -107,9 +123,18 @@ class Native:
             raise UnexpectedAnswerError(f"{fault}; is this a batch-processor address?") from fault
 
     async def identity(self) -> ServiceIdentity | None:
-        """What `/batch-stats` says; older services do not name all of it."""
+        """What `/batch-stats` says of what is asked for; older services do not name all of it."""
         stats = await self.stats()
-        return identity_from(model=stats.model, **{name: getattr(stats, name, None) for name in _IDENTIFYING})
+        if not self._options.analyses:
+            return identity_from(model=stats.model, **{name: getattr(stats, name, None) for name in _IDENTIFYING})
+        served = getattr(stats, "analyses", None) or {}
+        facts = {
+            f"{name} {fact}": served[name].get(fact)
+            for name in self._options.analyses
+            for fact in ("model", *_IDENTIFYING)
+            if isinstance(served.get(name), dict)
+        }
+        return identity_from(**facts, window_stride=getattr(stats, "window_stride", None))
 
     async def stats(self) -> ServiceStats:
         """The answer of `/batch-stats`."""
@@ -120,7 +145,9 @@ class Native:
         return parse_refusal(body)
 
 
-def parse_batch_answer(body: bytes, texts: Sequence[str], all_scores: bool) -> list[Outcome]:
+def parse_batch_answer(
+    body: bytes, texts: Sequence[str], all_scores: bool, analyses: Sequence[str] = ()
+) -> list[Outcome]:
     """One outcome per text, in order.
 
     Raises:
@@ -128,10 +155,10 @@ def parse_batch_answer(body: bytes, texts: Sequence[str], all_scores: bool) -> l
     """
     results = parsed(_BATCH, body).results
     check_count(len(results), len(texts))
-    return [_outcome(results[order], text, order, all_scores) for order, text in enumerate(texts)]
+    return [_outcome(results[order], text, order, all_scores, analyses) for order, text in enumerate(texts)]
 
 
-def _outcome(result: _Result, text: str, order: int, all_scores: bool) -> Outcome:
+def _outcome(result: _Result, text: str, order: int, all_scores: bool, analyses: Sequence[str]) -> Outcome:
     if result.processing_order != order:
         raise FaultError(f"the service answered result {result.processing_order} where number {order} was due")
     if result.error is not None:
@@ -139,6 +166,8 @@ def _outcome(result: _Result, text: str, order: int, all_scores: bool) -> Outcom
         return Failure(result.error.code, result.error.message.replace(f"texts[{order}]", "the text"))
     if result.text is not None and result.text != text:
         raise FaultError(f"result {order} of the service's answer is for another text")
+    if analyses:
+        return prediction_from({name: _analysis(result, name, order, all_scores) for name in analyses})
     is_whole = result.confidence is not None and result.token_count is not None and result.truncated is not None
     if not (result.sentiment and is_whole):
         raise FaultError(f"the service's answer is malformed: results.{order} lacks a field")
@@ -147,6 +176,18 @@ def _outcome(result: _Result, text: str, order: int, all_scores: bool) -> Outcom
     return Prediction(
         result.sentiment, result.confidence or 0.0, result.token_count, result.truncated, result.scores,
         result.tokens_dropped, result.windows,
+    )  # fmt: skip
+
+
+def _analysis(result: _Result, name: str, order: int, all_scores: bool) -> Analysis:
+    found = (result.analyses or {}).get(name)
+    if found is None:
+        raise FaultError(f"result {order} of the service's answer lacks the analysis {name!r}")
+    if all_scores and not found.scores:
+        raise FaultError(f"result {order} of the service's answer lacks the scores of {name!r}")
+    return Analysis(
+        found.label, found.confidence, found.token_count, found.truncated, found.scores, found.tokens_dropped,
+        found.windows, None if found.labels is None else tuple(found.labels),
     )  # fmt: skip
 
 

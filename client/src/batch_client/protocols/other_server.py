@@ -44,6 +44,8 @@ class OtherServer(ABC):
         """See `ServiceProtocol`."""
         if options.max_length != _DEFAULT_MAX_LENGTH and not cls.takes_max_length:
             raise InputError(f"--max-length is not for {cls.title}, which always uses its model's own; leave it out")
+        if options.analyses:
+            raise InputError(f"--analyses is for batch-processor only; {cls.title} has one model")
         if options.on_long_text != "truncate":
             raise InputError(f"on_long_text {options.on_long_text!r} is for batch-processor only, not for {cls.name}")
 

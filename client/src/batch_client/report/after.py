@@ -12,10 +12,9 @@ from batch_client.formats.readers import open_reader
 from batch_client.formats.source import ReadOptions
 from batch_client.outcomes import Failure, Outcome, Prediction
 from batch_client.report.facts import now
-from batch_client.report.groups import Groups
 from batch_client.report.page import render, shown_name
 from batch_client.report.tally import Tally
-from batch_client.rescored import RescoredReader
+from batch_client.rescored import RescoredReader, analyses_in
 from batch_client.result_note import services_noted_for
 from batch_client.screen import no_column
 from batch_client.service_identity import listed_services
@@ -34,11 +33,11 @@ def report_on(
     if page.exists() and not overwrite:
         raise OutputError(f"{page} exists; pass --overwrite to replace it, or choose another --out")
     reader = open_reader(source, read, text_column)
-    scored = RescoredReader(reader, prefix)
+    scored = RescoredReader(reader, prefix, analyses_in(reader.columns, prefix))
     path = find_text_path(scored, text_column)
     if by is not None and by not in scored.columns:
         raise InputError(no_column(scored.name, by, scored.columns))
-    tally = Tally(Groups(by) if by else None)
+    tally = Tally(by)
     for row, outcome in zip(scored.rows(), _outcomes(scored), strict=True):
         tally.add(path.of(row), outcome, row.get(by) if by else None)
     services = services_noted_for(source)

@@ -37,9 +37,9 @@ class Tick:
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle that stands for rows of one sentiment; `title` is its tool tip, `share` what stands in it."""
+    """A rectangle that stands for rows of one label; `title` is its tool tip, `share` what stands in it."""
 
-    sentiment: str
+    label: str
     x: float
     y: float
     width: float
@@ -76,38 +76,38 @@ class Line:
     up: Sequence[Tick]
 
 
-def colours(sentiments: Sequence[str]) -> dict[str, str]:
-    """The class of CSS that colours each sentiment: the usual three as ever, others by one of nine colours in turn."""
-    others = [sentiment for sentiment in sentiments if sentiment not in _FIXED_COLOURS]
-    return _FIXED_COLOURS | {sentiment: f"c{index % _NUM_COLOURS}" for index, sentiment in enumerate(others)}
+def colours(labels: Sequence[str]) -> dict[str, str]:
+    """The class of CSS that colours each label: the usual three as ever, others by one of nine colours in turn."""
+    others = [label for label in labels if label not in _FIXED_COLOURS]
+    return _FIXED_COLOURS | {label: f"c{index % _NUM_COLOURS}" for index, label in enumerate(others)}
 
 
-def sentiment_bars(counts: Mapping[str, int]) -> list[Bar]:
-    """One bar per sentiment, as long as its share of the most frequent one."""
-    total, most = sum(counts.values()), max(counts.values(), default=1)
+def label_bars(counts: Mapping[str, int], num_rows: int) -> list[Bar]:
+    """One bar per label, as long as its share of the most frequent one; its value is its share of the rows."""
+    most = max(counts.values(), default=1)
     bars = []
-    for index, sentiment in enumerate(sorted(counts)):
-        value = f"{counts[sentiment] / total:.1%} · {counts[sentiment]:,}"
-        y, width = index * BAR_PITCH, _BAR_WIDTH * counts[sentiment] / most
-        box = Box(sentiment, _LABEL_WIDTH, y, width, 18.0, f"{sentiment}: {value}")
-        bars.append(Bar(_cut(sentiment), value, y, [box]))
+    for index, label in enumerate(sorted(counts)):
+        value = f"{counts[label] / num_rows:.1%} · {counts[label]:,}"
+        y, width = index * BAR_PITCH, _BAR_WIDTH * counts[label] / most
+        box = Box(label, _LABEL_WIDTH, y, width, 18.0, f"{label}: {value}")
+        bars.append(Bar(_cut(label), value, y, [box]))
     return bars
 
 
 def share_bars(groups: Sequence[tuple[str, Mapping[str, int]]]) -> list[Bar]:
-    """One bar per group, all of the same length, parted by the shares of the sentiments."""
+    """One bar per group, all of the same length, parted by the shares of the labels."""
     bars = []
-    for index, (label, counts) in enumerate(groups):
+    for index, (group, counts) in enumerate(groups):
         y, x, total = index * BAR_PITCH, _LABEL_WIDTH, sum(counts.values())
         boxes = []
-        for sentiment in sorted(counts):
-            part = counts[sentiment] / total
+        for label in sorted(counts):
+            part = counts[label] / total
             width = _BAR_WIDTH * part
             share = f"{part:.0%}" if width >= _LEAST_WIDTH_OF_A_SHARE else ""
-            title = f"{label}, {sentiment}: {part:.1%} of {total:,}, {counts[sentiment]:,}"
-            boxes.append(Box(sentiment, x, y, width, 18.0, title, share))
+            title = f"{group}, {label}: {part:.1%} of {total:,}, {counts[label]:,}"
+            boxes.append(Box(label, x, y, width, 18.0, title, share))
             x += width
-        bars.append(Bar(_cut(label), f"n = {total:,}", y, boxes))
+        bars.append(Bar(_cut(group), f"n = {total:,}", y, boxes))
     return bars
 
 
@@ -117,31 +117,31 @@ def share_ticks() -> list[Tick]:
 
 
 def stacked_columns(
-    labels: Sequence[str], stacks: Sequence[Mapping[str, int]], edges: Sequence[str] | None = None
+    names: Sequence[str], stacks: Sequence[Mapping[str, int]], edges: Sequence[str] | None = None
 ) -> Columns:
-    """One column per label, stacked by sentiment.
+    """One column per stack, parted by label.
 
     Args:
-        labels: what each column stands for.
-        stacks: rows by sentiment, for each column.
-        edges: labels of the columns' edges, one more than columns, where these matter; else the columns are labelled.
+        names: what each column stands for.
+        stacks: rows by label, for each column.
+        edges: names of the columns' edges, one more than columns, where these matter; else the columns are named.
     """
     up = _ticks_up(max((sum(stack.values()) for stack in stacks), default=0), whole=True)
     highest = float(up[-1].label.replace(",", ""))
     pitch = (WIDTH - AXIS) / max(len(stacks), 1)
     boxes = []
-    for index, (label, stack) in enumerate(zip(labels, stacks, strict=True)):
+    for index, (name, stack) in enumerate(zip(names, stacks, strict=True)):
         y = HEIGHT
         total = sum(stack.values())
-        for sentiment in sorted(stack):
-            height = HEIGHT * stack[sentiment] / highest
+        for label in sorted(stack):
+            height = HEIGHT * stack[label] / highest
             y -= height
-            part = f"{stack[sentiment] / total:.1%} of {total:,}" if total else "none"
-            title = f"{label}, {sentiment}: {part}, {stack[sentiment]:,}"
-            boxes.append(Box(sentiment, AXIS + index * pitch + pitch * 0.06, y, pitch * 0.88, height, title))
+            part = f"{stack[label] / total:.1%} of {total:,}" if total else "none"
+            title = f"{name}, {label}: {part}, {stack[label]:,}"
+            boxes.append(Box(label, AXIS + index * pitch + pitch * 0.06, y, pitch * 0.88, height, title))
     if edges is not None:
         return Columns(boxes, _some([Tick(AXIS + i * pitch, edge) for i, edge in enumerate(edges)]), up)
-    return Columns(boxes, _some([Tick(AXIS + (i + 0.5) * pitch, label) for i, label in enumerate(labels)]), up)
+    return Columns(boxes, _some([Tick(AXIS + (i + 0.5) * pitch, name) for i, name in enumerate(names)]), up)
 
 
 def line(points: Sequence[tuple[float, float]]) -> Line:

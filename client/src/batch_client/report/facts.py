@@ -15,7 +15,8 @@ from batch_client.survey import Survey
 def facts_of(job: Job, reader: Reader, survey: Survey, services: Sequence[ServiceIdentity]) -> Mapping[str, str]:
     """The facts about a run, by what people call them."""
     options = job.options
-    said = f"max length {options.max_length}, long texts: {options.on_long_text}, protocol {options.protocol}"
+    analyses = f"analyses {', '.join(options.analyses)}, " if options.analyses else ""
+    said = f"{analyses}max length {options.max_length}, long texts: {options.on_long_text}, protocol {options.protocol}"
     return {
         "File": locations.name_of(job.source),
         "Column": survey.text_column,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -12,9 +14,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from batch_client.durable import write_atomically
 from batch_client.formats.source import Reader
 from batch_client.journal import Journal
+from batch_client.outcomes import SENTIMENT
 from batch_client.report import charts
-from batch_client.report.groups import Groups
-from batch_client.report.tally import NUM_BINS, Tally
+from batch_client.report.tally import NUM_BINS, AnalysisTally, Tally
 from batch_client.report.throughput import Throughput, measure_throughput
 from batch_client.text_path import TextPath
 
@@ -28,7 +30,7 @@ def write_report(
     facts: Mapping[str, str],
 ) -> None:
     """Write one self-contained page about all rows, whole or not at all. `group_column` adds a chart by its values."""
-    tally = Tally(Groups(group_column) if group_column else None)
+    tally = Tally(group_column)
     for row, outcome in zip(reader.rows(), journal.outcomes(), strict=True):
         tally.add(texts.of(row), outcome, row.get(group_column) if group_column else None)
     page = render(tally, measure_throughput(journal.checkpoints()), shown_name(reader.name), facts)
@@ -44,12 +46,57 @@ def _as_text(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "replace")
 
 
-def _group_notes(tally: Tally) -> list[str]:
-    if tally.groups is None:
-        return []
-    num_failed = tally.failures.total()
+@dataclass(frozen=True)
+class Panel:
+    """The charts of one analysis.
+
+    Attributes:
+        name: of the analysis; empty if it is the only one and the sentiment, whose charts need none.
+        colours: the class of CSS of each label.
+        groups: the bars by the values of the column to report by; `date_columns` draws them if these are dates.
+    """
+
+    name: str
+    tally: AnalysisTally
+    colours: Mapping[str, str]
+    label_bars: Sequence[charts.Bar]
+    confidence_columns: charts.Columns
+    groups: Sequence[tuple[str, Counter[str]]]
+    group_notes: Sequence[str]
+    date_columns: charts.Columns | None
+    group_bars: Sequence[charts.Bar]
+
+    @property
+    def labels(self) -> list[str]:
+        """Those that were answered."""
+        return sorted(self.tally.best)
+
+    def titled(self, title: str) -> str:
+        """The title of one of the charts."""
+        return f"{self.name}: {title[0].lower()}{title[1:]}" if self.name else title
+
+    def id_of(self, chart: str) -> str:
+        """The anchor of one of the charts."""
+        return f"{self.name}-{chart}" if self.name else chart
+
+
+def _panel(name: str, tally: AnalysisTally, num_failed: int) -> Panel:
+    groups = tally.groups.bars() if tally.groups else []
+    is_dates = bool(tally.groups and tally.groups.is_dates)
     failed = [f"{num_failed:,} rows without an answer are in no group."] if num_failed else []
-    return tally.groups.notes() + failed
+    stacks = [label for label, _ in groups], [counts for _, counts in groups]
+    counts = tally.holding if tally.is_multi_label else tally.best
+    return Panel(
+        name,
+        tally,
+        charts.colours(sorted(tally.best | tally.holding)),
+        charts.label_bars(counts, tally.num_rows),
+        _confidence_columns(tally),
+        groups,
+        tally.groups.notes() + failed if tally.groups else [],
+        charts.stacked_columns(*stacks) if groups and is_dates else None,
+        [] if is_dates else charts.share_bars(groups),
+    )
 
 
 def render(tally: Tally, throughput: Throughput | None, name: str, facts: Mapping[str, str] | None = None) -> str:
@@ -61,25 +108,18 @@ def render(tally: Tally, throughput: Throughput | None, name: str, facts: Mappin
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    sentiments = sorted(tally.sentiments)
-    groups = tally.groups.bars() if tally.groups else []
-    is_dates = bool(tally.groups and tally.groups.is_dates)
+    is_plain = set(tally.analyses) <= {SENTIMENT}
     return environment.get_template("page.html.j2").render(
         name=name,
+        subject=" and ".join(tally.analyses or [SENTIMENT]).capitalize(),
         facts={label: _printable(value) for label, value in (facts or {}).items()},
         tally=tally,
         throughput=throughput,
         charts=charts,
-        sentiments=sentiments,
-        colours=charts.colours(sentiments),
-        sentiment_bars=charts.sentiment_bars(tally.sentiments),
-        confidence_columns=_confidence_columns(tally),
-        group_notes=_group_notes(tally),
-        groups=groups,
-        date_columns=charts.stacked_columns([label for label, _ in groups], [counts for _, counts in groups])
-        if groups and is_dates
-        else None,
-        group_bars=[] if is_dates else charts.share_bars(groups),
+        panels=[
+            _panel("" if is_plain else analysis, counts, tally.failures.total())
+            for analysis, counts in tally.analyses.items()
+        ],
         throughput_line=charts.line(throughput.points) if throughput and len(throughput.points) > 1 else None,
     )
 
@@ -88,10 +128,10 @@ def _printable(value: str) -> str:
     return value.encode("utf-8", "backslashreplace").decode()
 
 
-def _confidence_columns(tally: Tally) -> charts.Columns:
+def _confidence_columns(tally: AnalysisTally) -> charts.Columns:
     first = min((index for bins in tally.confidences.values() for index, n in enumerate(bins) if n), default=0)
     bins = range(first, NUM_BINS)
     edges = [f"{index / NUM_BINS:.0%}" for index in range(first, NUM_BINS + 1)]
     labels = [f"{low} to {high}" for low, high in itertools.pairwise(edges)]
-    stacks = [{sentiment: counts[index] for sentiment, counts in tally.confidences.items()} for index in bins]
+    stacks = [{label: counts[index] for label, counts in tally.confidences.items()} for index in bins]
     return charts.stacked_columns(labels, stacks, edges)
