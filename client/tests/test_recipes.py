@@ -12,7 +12,10 @@ LOVE, TERRIBLE = (prediction(text)["sentiment"] for text in ("I love this!", "Te
 
 
 def test_all_recipes_are_known() -> None:
-    assert set(RECIPES) == {"pandas", "Polars", "Hugging Face datasets", "DuckDB", "Jupyter"} | TOO_LARGE_FOR_A_TEST
+    assert (
+        set(RECIPES)
+        == {"pandas", "Polars", "Several analyses", "Hugging Face datasets", "DuckDB", "Jupyter"} | TOO_LARGE_FOR_A_TEST
+    )
 
 
 def test_pandas(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
@@ -23,6 +26,10 @@ def test_pandas(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_polars(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
     assert LOVE in run_recipe("Polars", service[0], capsys)
+
+
+def test_several_analyses(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "emotion_confidence" in run_recipe("Several analyses", service[0], capsys)
 
 
 def test_datasets(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
