@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import ray
@@ -53,11 +54,12 @@ def score(
     num_actors: int,
     use_gpu: bool,
     rows_per_block: int = ROWS_PER_BLOCK,
+    analyses: Sequence[str] = (),
 ) -> None:
     """Score every row of the Parquet files at `source` that `checkpoint` does not have, into files at `target`.
 
     Paths are of files or folders, here or in an object store (`s3://...`); those of a cluster must be seen by all its
-    machines. `id_column` must be unique in all files together.
+    machines. `id_column` must be unique in all files together. `analyses` are what is asked for, the sentiment if none.
 
     Raises:
         ValueError: a column is missing.
@@ -75,7 +77,7 @@ def score(
         )
     rows.repartition(target_num_rows_per_block=rows_per_block).map_batches(
         Scorer,
-        fn_constructor_args=[text_column],
+        fn_constructor_args=[text_column, list(analyses)],
         batch_size=BATCH_ROWS,
         compute=ray.data.ActorPoolStrategy(size=num_actors),
         num_gpus=1 if use_gpu else 0,
@@ -94,6 +96,7 @@ def main() -> int:
     )
     parser.add_argument("--gpu", action="store_true", help="give each actor a GPU")
     parser.add_argument("--rows-per-block", type=int, default=ROWS_PER_BLOCK, help="what a crash costs an actor")
+    parser.add_argument("--analyses", help="names, such as sentiment,emotion; left out: the sentiment")
     parser.add_argument("--address", help="of a Ray cluster, or 'auto'; left out, one is started on this machine")
     args = parser.parse_args()
     checkpoint = args.checkpoint or args.target.rstrip("/") + ".checkpoint"
@@ -102,7 +105,7 @@ def main() -> int:
         score(
             _absolute(args.source), _absolute(args.target), _absolute(checkpoint),
             text_column=args.text_column, id_column=args.id_column, num_actors=args.actors, use_gpu=args.gpu,
-            rows_per_block=args.rows_per_block,
+            rows_per_block=args.rows_per_block, analyses=args.analyses.split(",") if args.analyses else [],
         )  # fmt: skip
     except ValueError as error:
         print(error, file=sys.stderr)

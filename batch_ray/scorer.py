@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
+from batch_classification.analysed import held_labels
 from batch_classification.in_process import start_engine
 from batch_http.requests import Text
 from batch_inference.errors import ForwardPassError
@@ -19,41 +21,84 @@ Columns = dict[str, np.ndarray[Any, Any]]
 
 
 class Scorer:
-    """Loads the model once and classifies batches with it; the environment says which, as for the service."""
+    """Loads the models once and classifies batches with them; the environment says which, as for the service.
 
-    def __init__(self, text_column: str) -> None:
+    Args:
+        text_column: what holds the texts.
+        analyses: names of those asked for; none is the sentiment alone.
+
+    Raises:
+        ValueError: the environment has no such analysis.
+    """
+
+    def __init__(self, text_column: str, analyses: Sequence[str] = ()) -> None:
         self._text_column = text_column
+        self._analyses = analyses
         self._engine = start_engine()
+        if unknown := [name for name in analyses if name not in self._engine.served]:
+            self._engine.close()
+            raise ValueError(
+                f"there is no analysis {unknown[0]!r}, only {', '.join(self._engine.served)}; "
+                "BATCH_PROCESSOR_ANALYSES names further ones"
+            )
 
     def __call__(self, rows: Columns) -> Columns:
         """The rows with columns `sentiment`, `confidence`, `token_count`, `truncated` and `error`.
 
-        A text that the service would refuse, or that the model fails on, has its reason in `error` and nulls elsewhere.
+        With analyses, each has the columns NAME and NAME_confidence, and NAME_labels, a list, where several may hold;
+        `token_count` is the first one's, and `truncated` says that one of them did not see the whole text.
+        A text that the service would refuse, or that a model fails on, has its reason in `error` and nulls elsewhere.
         """
         values = rows[self._text_column].tolist()
         errors: list[str | None] = [_why_invalid(value) for value in values]
-        predictions: list[Any] = [None] * len(values)
+        answers: list[Mapping[str, Any]] = [{}] * len(values)
         valid = [index for index, error in enumerate(errors) if error is None]
         try:
-            found = self._engine.run([values[index].strip() for index in valid], DEFAULT_MAX_LENGTH).predictions
-            for index, prediction in zip(valid, found, strict=True):
-                predictions[index] = prediction
+            for index, answer in zip(valid, self._answers([values[index].strip() for index in valid]), strict=True):
+                answers[index] = answer
         except ForwardPassError:
             for index in valid:
-                errors[index], predictions[index] = self._alone(values[index].strip())
-        return rows | {
-            "sentiment": _column([p and p.label for p in predictions]),
-            "confidence": _column([p and p.confidence for p in predictions]),
-            "token_count": _column([p and p.num_tokens for p in predictions]),
-            "truncated": _column([p and p.is_truncated for p in predictions]),
-            "error": _column(errors),
-        }
+                try:
+                    [answers[index]] = self._answers([values[index].strip()])
+                except ForwardPassError as error:
+                    errors[index] = str(error)
+        added = {name: _column([answer.get(name) for answer in answers]) for name in self._columns()}
+        return rows | added | {"error": _column(errors)}
 
-    def _alone(self, text: str) -> tuple[str | None, Any]:
-        try:
-            return None, self._engine.run([text], DEFAULT_MAX_LENGTH).predictions[0]
-        except ForwardPassError as error:
-            return str(error), None
+    def _columns(self) -> list[str]:
+        """Those that are added, `error` apart."""
+        if not self._analyses:
+            return ["sentiment", "confidence", "token_count", "truncated"]
+        names = []
+        for name in self._analyses:
+            names += [name, f"{name}_confidence"]
+            if self._engine.served[name].model.head.is_multi_label:
+                names.append(f"{name}_labels")
+        return [*names, "token_count", "truncated"]
+
+    def _answers(self, texts: list[str]) -> list[dict[str, Any]]:
+        """The cells of each text's row, by column. Raises ForwardPassError if a model fails."""
+        if not texts:
+            return []
+        if not self._analyses:
+            found = self._engine.run(texts, DEFAULT_MAX_LENGTH).predictions
+            return [
+                {
+                    "sentiment": each.label, "confidence": each.confidence, "token_count": each.num_tokens,
+                    "truncated": each.is_truncated,
+                }
+                for each in found
+            ]  # fmt: skip
+        with self._engine.admitted_for_several(self._analyses, texts, DEFAULT_MAX_LENGTH) as admitted:
+            by_name = admitted.run().by_model
+        rows: list[dict[str, Any]] = [{} for _ in texts]
+        for name, outcome in by_name.items():
+            for row, prediction in zip(rows, outcome.predictions, strict=True):
+                row |= {name: prediction.label, f"{name}_confidence": prediction.confidence}
+                row[f"{name}_labels"] = held_labels(list(prediction.scores), list(prediction.scores.values()))
+                row.setdefault("token_count", prediction.num_tokens)
+                row["truncated"] = row.get("truncated", False) or prediction.is_truncated
+        return rows
 
 
 def _why_invalid(value: object) -> str | None:
