@@ -12,17 +12,12 @@ from batch_inference.model import EncoderModel
 MODELS = Path(__file__).resolve().parents[2] / "models"
 LABELS = {
     "emotion": ("ANGER", "JOY", "OPTIMISM", "SADNESS"),
-    "offensive": ("NON-OFFENSIVE", "OFFENSIVE"),
 }
 TEXTS = {
     "emotion": {
         "I'm so angry, how dare they do this to me! #furious": "ANGER",
         "What a happy day, we laughed and danced all night": "JOY",
         "I feel so lonely and depressed, I cried all day": "SADNESS",
-    },
-    "offensive": {
-        "@user You are a fucking idiot, shut up": "OFFENSIVE",
-        "@user Thank you so much, have a lovely weekend": "NON-OFFENSIVE",
     },
 }
 
