@@ -23,7 +23,7 @@ import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ _JOB, _OUTCOMES, _JOURNAL = "job.json", "outcomes.jsonl", "journal.jsonl"
 INPUT, RESULT, SERVICES, FINISHED = "input", "result", "services.json", "finished.jsonl"
 OWN_FILES = frozenset({_JOB, _OUTCOMES, _JOURNAL, INPUT, RESULT, SERVICES, FINISHED, LOCK})
 _SECONDS_BETWEEN_CHECKPOINTS = 1.0
+_FIELDS_WITH_ANALYSES = len(fields(Prediction))
 
 
 @dataclass(frozen=True)
@@ -247,23 +248,24 @@ def check_same_job(folder: Path, begun: Mapping[str, Any], job: Mapping[str, Any
 
 def _encode(outcome: Outcome) -> bytes:
     if isinstance(outcome, Failure):
-        fields: list[Any] = [outcome.kind, outcome.reason]
+        stored: list[Any] = [outcome.kind, outcome.reason]
     else:
-        fields = [
+        stored = [
             outcome.sentiment, outcome.confidence, outcome.token_count, outcome.truncated, outcome.scores,
             outcome.tokens_dropped, outcome.windows,
         ]  # fmt: skip
         if outcome.analyses:
-            fields.append({name: astuple(analysis) for name, analysis in outcome.analyses.items()})
-    return json.dumps(fields).encode() + b"\n"
+            stored.append({name: astuple(analysis) for name, analysis in outcome.analyses.items()})
+    return json.dumps(stored).encode() + b"\n"
 
 
 def _decode(line: bytes) -> Outcome:
-    fields: list[Any] = json.loads(line.decode())  # of bytes, it would find out their encoding each time
-    if len(fields) == 2:
-        return Failure(*fields)
-    *known, last = fields
-    return Prediction(*known, _analyses(last)) if isinstance(last, dict) else Prediction(*fields)
+    found: list[Any] = json.loads(line.decode())  # of bytes, it would find out their encoding each time
+    if len(found) == 2:
+        return Failure(*found)
+    if len(found) == _FIELDS_WITH_ANALYSES:
+        found[-1] = _analyses(found[-1])
+    return Prediction(*found)
 
 
 def _analyses(stored: Mapping[str, list[Any]]) -> dict[str, Analysis]:
