@@ -40,7 +40,9 @@ def report_device(model: EncoderModel) -> DeviceReport:
         DeviceLostError: the device fails at everything from now on.
     """
     report = _cpu_report(model) if model.device == "cpu" else _gpu_report(model)
-    logger.info("The device:\n%s", "\n".join(f"  {line}" for line in report.lines()))
+    # The SDK's process shows nothing below a warning, and what a GPU says has to be seen.
+    level = logging.INFO if model.device == "cpu" else logging.WARNING
+    logger.log(level, "The device:\n%s", "\n".join(f"  {line}" for line in report.lines()))
     return report
 
 
