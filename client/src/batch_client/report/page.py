@@ -73,7 +73,12 @@ class Panel:
 
     def titled(self, title: str) -> str:
         """The title of one of the charts."""
-        return f"{self.name}: {title[0].lower()}{title[1:]}" if self.name else title
+        return f"{_spoken(self.name)}: {title[0].lower()}{title[1:]}" if self.name else title
+
+    @property
+    def title(self) -> str:
+        """The title of the first chart."""
+        return _spoken(self.name) if self.name else "Sentiments"
 
     def id_of(self, chart: str) -> str:
         """The anchor of one of the charts."""
@@ -111,7 +116,7 @@ def render(tally: Tally, throughput: Throughput | None, name: str, facts: Mappin
     is_plain = set(tally.analyses) <= {SENTIMENT}
     return environment.get_template("page.html.j2").render(
         name=name,
-        subject=" and ".join(tally.analyses or [SENTIMENT]).capitalize(),
+        subject=_spoken(_listed(list(tally.analyses) or [SENTIMENT])),
         facts={label: _printable(value) for label, value in (facts or {}).items()},
         tally=tally,
         throughput=throughput,
@@ -122,6 +127,14 @@ def render(tally: Tally, throughput: Throughput | None, name: str, facts: Mappin
         ],
         throughput_line=charts.line(throughput.points) if throughput and len(throughput.points) > 1 else None,
     )
+
+
+def _spoken(name: str) -> str:
+    return name.replace("_", " ").capitalize()
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _printable(value: str) -> str:
