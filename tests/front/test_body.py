@@ -97,9 +97,11 @@ MANY = 16 * 2**20
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        (b":" * MANY, "names"),
         (b'"' * MANY, "strings"),
-        (b'{"a":' * 150_000, "values"),
+        (b"[" + b"{}," * 60_000 + b"{}]", "values"),
+        (b"{" + b'"a":1,' * 10_001 + b'"b":1}', "names"),
+        (b'["' + b'\\"' * (MANY // 2), "backslashes"),
+        (b'["' + b'\\\\"' * (MANY // 3), "backslashes"),
         (b"[" + b"1" * MANY, "a number of 400 digits"),
         (b"[0." + b"1" * MANY, "a number of 400 digits"),
     ],
@@ -121,6 +123,8 @@ def test_within_texts_all_of_it_is_free(text: str) -> None:
         b'{"a": ":", "a" : 1}',
         b'{"b": "\\\\", "a": 1, "a": 2}',
         b'{"x": {"a": 1, "\\u0061": 2}}',
+        b'{"a\\"b": 1, "\\u0061\\"b": 2}',
+        b'{"": 1, "" : 2}',
     ],
 )
 def test_a_field_given_twice_in_any_spelling(text: bytes) -> None:
