@@ -128,6 +128,8 @@ class AdmittedTexts:
         return is_truncated
 
     def _count(self, first: Outcome) -> None:
+        # Who leaves before the last answer is there reads none: that is no answered request.
+        self._caller.check()
         is_truncated = self.count_texts()
         latency_s = time.monotonic() - self._arrived_at
         num_truncated = int(np.count_nonzero(is_truncated))

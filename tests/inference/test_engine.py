@@ -80,6 +80,18 @@ def test_a_call_whose_caller_leaves_leaves_the_queue() -> None:
     assert snapshot.requests_in_flight == 0
 
 
+def test_a_request_whose_caller_left_before_its_last_answer_was_taken_is_not_answered(engine: Engine) -> None:
+    caller = Caller()
+    before = engine.stats.snapshot().total_requests
+    with engine.admitted(["left"], 512, caller) as admitted:
+        chunks = admitted.in_chunks([1])
+        next(chunks)
+        caller.leave()
+        with pytest.raises(CancelledError):
+            next(chunks)
+    assert engine.stats.snapshot().total_requests == before
+
+
 def test_a_caller_who_has_left_costs_no_tokenization(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     caller = Caller()
     encode, encoded = engine.model.tokenizer.encode, []
