@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 
 from rehearsal.dev_server import running_server
-from tests.attack.rows import ROWS, Target
+from tests.attack.rows import MIXED_S, ROWS, Target
 
-ROW_TIMEOUT_S = 120
+ROW_TIMEOUT_S = 120 + MIXED_S
 
 
 async def attack(target: Target, names: list[str]) -> None:
@@ -28,7 +28,7 @@ async def attack(target: Target, names: list[str]) -> None:
         try:
             figure = await asyncio.wait_for(ROWS[name](target), ROW_TIMEOUT_S)
         except TimeoutError:
-            figure = f"not over after {ROW_TIMEOUT_S} s"
+            figure = f"not over after {ROW_TIMEOUT_S:.0f} s"
         print(f"{name:10} {figure}  [{time.monotonic() - started_at:.0f} s, load {load:.0f}]", flush=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 import socket
 import statistics
 import time
@@ -16,6 +17,7 @@ import httpx
 import psutil
 
 MIB = 2**20
+MIXED_S = float(os.environ.get("MIXED_S", "60"))
 _numbers = itertools.count()
 
 
@@ -231,6 +233,35 @@ async def twice(target: Target) -> str:
     return f"{status} {answer[:80]}"
 
 
+async def mixed(target: Target) -> str:
+    """The others in turns, for a minute or MIXED_S seconds, beside a polite caller of lone texts."""
+    ends_at = time.monotonic() + MIXED_S
+    polite = asyncio.create_task(asyncio.to_thread(_be_polite, target.url, ends_at))
+    resident_mib = []
+    for row in itertools.cycle((leavers, crowd, early, half, giant, costly, twice)):
+        if time.monotonic() > ends_at:
+            break
+        await row(target)
+        resident_mib.append(target.resident_mib())
+    answers = await polite
+    statuses = dict(Counter(status for status, _ in answers))
+    p95_s = sorted(took_s for _, took_s in answers)[len(answers) * 95 // 100]
+    resident = ", ".join(f"{mib:.0f}" for mib in resident_mib)
+    return f"polite caller: {statuses}, p95 {p95_s:.2f} s; resident after each attack: {resident} MiB"
+
+
+def _be_polite(url: str, ends_at: float) -> list[tuple[int, float]]:
+    """Status and seconds of lone texts, one after the other. A thread is held up less by what the attackers do."""
+    answers = []
+    with httpx.Client(base_url=url, timeout=100, verify=False) as client:
+        while time.monotonic() < ends_at:
+            sent_at = time.perf_counter()
+            response = client.post("/analyze-single", json={"text": f"a polite caller {next(_numbers)}"})
+            answers.append((response.status_code, time.perf_counter() - sent_at))
+            time.sleep(0.2)
+    return answers
+
+
 async def _errors(target: Target) -> dict[str, int]:
     errors = (await target.stats())["errors"]
     assert isinstance(errors, dict)
@@ -239,5 +270,5 @@ async def _errors(target: Target) -> dict[str, int]:
 
 ROWS: dict[str, Callable[[Target], Awaitable[str]]] = {
     row.__name__: row
-    for row in (shared, waiters, leavers, crowd, memory, giant, early, half, costly, unfinished, twice)
+    for row in (shared, waiters, leavers, crowd, memory, giant, early, half, costly, unfinished, twice, mixed)
 }
