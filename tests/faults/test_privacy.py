@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import httpx
+import psutil
 
 from rehearsal.dev_server import Server
 
@@ -55,6 +56,9 @@ def test_no_text_and_no_secret_in_the_log_and_nothing_of_the_inside_in_answers(f
             if response.status_code != 200:
                 assert not [word for word in INSIDE if word in response.text], response.text[:500]
             assert SECRET not in response.text
+        # The log is its standard output, and all that it writes.
+        written = {Path(file.path) for file in psutil.Process(faulty.process.pid).open_files() if file.mode != "r"}
+        assert written <= {faulty.log}
         # Nobody reads another's text in what all may see.
         for path in ("/batch-stats", "/_metrics"):
             assert MARK not in client.get(path).text

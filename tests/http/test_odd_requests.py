@@ -40,6 +40,19 @@ def test_a_whole_url_as_target(server: Server) -> None:
     assert json.loads(content)["results"][0]["sentiment"] == "POSITIVE"
 
 
+def test_requests_in_one_go_are_answered_one_after_the_other(server: Server) -> None:
+    bodies = [json.dumps({"text": f"in one go {number}"}).encode() for number in range(8)]
+    heads = [f"POST /analyze-single HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n" for body in bodies]
+    heads[-1] += "Connection: close\r\n"
+    with raw_connection(server.url) as connection:
+        connection.sendall(b"".join(head.encode() + b"\r\n" + body for head, body in zip(heads, bodies, strict=True)))
+        received = b""
+        while piece := connection.recv(2**16):
+            received += piece
+    answers = [json.loads(answer.partition(b"\r\n\r\n")[2]) for answer in received.split(b"HTTP/1.1 200")[1:]]
+    assert [answer["text"] for answer in answers] == [json.loads(body)["text"] for body in bodies]
+
+
 def test_two_lengths_for_one_body(server: Server) -> None:
     chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
     status, _ = answer_to(server, post("/process-batch", LENGTH, "Transfer-Encoding: chunked", body=chunked))
