@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from batch_classification.settings import ClassifierSettings, bundled_analyses
+from batch_inference.settings import load_settings
 from rehearsal.account import Account
 from rehearsal.api_server import running_fake_api
 from rehearsal.deployed_instance import instance_of
@@ -32,12 +34,13 @@ class Deployment:
 
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """The chute with the bundled model, built and deployed."""
+    """The chute with all bundled models, built and deployed."""
     with running_fake_api(Account.create("rehearsal")) as api:
         deployer = Deployer(
             tmp_path_factory.mktemp("deployer"),
             api,
             BATCH_PROCESSOR_MODEL="bundled",
+            BATCH_PROCESSOR_ANALYSES=bundled_analyses(),
             BATCH_PROCESSOR_DEVICE="cpu",
             BATCH_PROCESSOR_CONCURRENCY="16",
             BATCH_PROCESSOR_MAX_INSTANCES="2",
@@ -56,7 +59,15 @@ def test_the_deployed_instance_serves(deployment: Deployment, tmp_path: Path) ->
     ) as client:
         batch = client.post("/process-batch", json={"texts": ["I love this!", "What a waste of money."]}).json()
         assert [result["sentiment"] for result in batch["results"]] == ["POSITIVE", "NEGATIVE"]
-        assert client.get("/batch-stats").json()["model"] == "bundled"
+        stats = client.get("/batch-stats").json()
+        assert stats["model"] == "bundled"
+        names = load_settings(ClassifierSettings, analyses=bundled_analyses()).analysis_names
+        assert list(stats["analyses"]) == names
+        analysed = client.post("/process-batch", json={"texts": ["I love this!"], "analyses": names[::-1]}).json()
+        assert list(analysed["results"][0]["analyses"]) == names[::-1]
+        for name in names:
+            [scores] = client.post(f"/text-classification/{name}", json={"inputs": "I love this!"}).json()
+            assert {entry["label"].upper() for entry in scores} == set(stats["analyses"][name]["labels"])
 
 
 def test_what_the_deployer_set_reaches_the_instance(deployment: Deployment) -> None:
