@@ -22,7 +22,57 @@ from transformers import (
 
 from batch_classification.settings import BUNDLED_MODEL_PATH
 from batch_inference.sample_texts import SAMPLE_TEXTS
-from rehearsal.small_classifiers import SMALL, save_checkpoint, save_model
+
+LABELS = {0: "negative", 1: "neutral", 2: "positive"}
+
+SMALL: dict[str, Any] = {
+    "vocab_size": 14587,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 514,
+    "pad_token_id": 1,
+    # Wide, so that texts get answers far apart, whatever is wrong with one of them.
+    "initializer_range": 0.5,
+}
+"""For the bundled model's tokenizer."""
+
+OTHER_SIZES: dict[str, dict[str, Any]] = {
+    "deberta": {"pos_att_type": ["c2p", "p2c"], "relative_attention": True, "pooler_hidden_size": 32},
+    "deberta-v2": {"pos_att_type": ["c2p", "p2c"], "relative_attention": True, "pooler_hidden_size": 32},
+    "longformer": {"attention_window": [16, 16]},
+    "modernbert": {"max_position_embeddings": 512},
+    "bert": {"type_vocab_size": 2},
+    "xlnet": {"d_model": 32, "d_inner": 64, "n_layer": 2, "n_head": 2, "ff_activation": "gelu"},
+    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 512, "pad_token_id": None},
+    "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64, "initializer_range": 0.5},
+}
+
+
+def save_model(folder: Path, kind: str, **config: Any) -> Any:
+    """A classifier of an architecture, by its name in transformers, and no tokenizer; gives the model."""
+    torch.manual_seed(0)
+    sizes = SMALL | OTHER_SIZES.get(kind, {}) | {"id2label": LABELS} | config
+    if kind == "xlnet":
+        # It has no positions to limit, and refuses the setting.
+        del sizes["max_position_embeddings"]
+    sizes["label2id"] = {label: index for index, label in sizes["id2label"].items()}
+    model = AutoModelForSequenceClassification.from_config(AutoConfig.for_model(kind, **sizes))
+    # Some of them start with a head of zeros.
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "classif" in name or "score" in name:
+                weight.normal_(std=0.5)
+    model.save_pretrained(folder)
+    return model
+
+
+def save_checkpoint(folder: Path, kind: str = "roberta", **config: Any) -> Path:
+    """The same with the bundled model's tokenizer; gives the folder."""
+    save_model(folder, kind, **config)
+    AutoTokenizer.from_pretrained(BUNDLED_MODEL_PATH).save_pretrained(folder)
+    return folder
 
 
 def _pieces() -> list[str]:
