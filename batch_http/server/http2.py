@@ -20,6 +20,7 @@ from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H2ProtocolAssumedError, H11Protocol
 
 from batch_http.server.connections import patience_with
+from batch_http.server.http2_turns import StreamTurns
 
 DEFAULT_WINDOW_BYTES = 2**16 - 1
 """What a connection may send before the first window update: RFC 9113, section 6.9.2."""
@@ -47,11 +48,12 @@ def repair_http2() -> None:
 
 
 async def _initiate_with_wide_windows(self: Any, *args: Any, **kwargs: Any) -> None:
-    """Hypercorn's own start of a connection, with windows that no body fills.
+    """Hypercorn's own start of a connection, with windows that no body fills, and without priorities.
 
     The platform's HTTP client, httpcore 1.0, can miss that a full window has opened, if it learns of it while it waits
     for several requests. Such a request then hangs until another answer comes, or until the idle connection is closed.
     """
+    self.priority = StreamTurns()
     initial = {**self.connection.local_settings, SettingCodes.INITIAL_WINDOW_SIZE: WINDOW_BYTES}
     self.connection.local_settings = Settings(client=False, initial_values=initial)
     await _initiate(self, *args, **kwargs)
