@@ -32,7 +32,7 @@ def check(server: Server, folder: Path, num_operations: int, options: list[str])
 
 
 def test_the_classifier(server: Server, tmp_path: Path) -> None:
-    check(server, tmp_path, 5, QUICK)
+    check(server, tmp_path, 6, QUICK)
 
 
 def test_the_embedder(embedder_server: Server, tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_the_generator(generator_server: Server, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_classifier_at_length(server: Server, tmp_path: Path) -> None:
-    check(server, tmp_path, 5, AT_LENGTH)
+    check(server, tmp_path, 6, AT_LENGTH)
 
 
 @pytest.mark.slow
