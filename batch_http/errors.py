@@ -144,9 +144,7 @@ async def _answer_unhandled(request: Request, error: Exception) -> JSONResponse:
     """A body that the SDK could not decode is the caller's mistake, and so is leaving; all else is ours."""
     caller = request.scope.get(CALLER)
     if caller and caller.has_left:
-        # The SDK's middleware raises an error of its own where a stream was never begun.
-        if not caller.has_begun:
-            count_error(request.app, CLIENT_GONE)
+        # The SDK's middleware raises an error of its own where a stream was never begun. `Front` counts it.
         return _error_response(request.scope, ErrorReport(CLIENT_GONE, CLIENT_CLOSED_REQUEST, HAS_LEFT))
     # The SDK decodes the body before the router sets the endpoint.
     if "endpoint" in request.scope:

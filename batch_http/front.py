@@ -165,14 +165,19 @@ class Front:
 
     async def _call_app(self, scope: Scope, receive: Receive, send: Send, caller: CordCaller) -> None:
         has_started = False
+        status = None
 
         async def send_on(message: Message) -> None:
-            nonlocal has_started
+            nonlocal has_started, status
             has_started = True
+            status = message.get("status", status)
             await send(message)
 
         try:
             await self._app(scope, receive, send_on)
+            # The SDK's own answer, where it has called the cord off before its thread began.
+            if status == CLIENT_CLOSED_REQUEST and not caller.has_begun:
+                count_error(self._chute, CLIENT_GONE)
         except Exception as error:
             if caller.has_left:
                 if has_started:
