@@ -10,6 +10,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 
 from batch_classification.head import SentimentHead
 from batch_classification.settings import ClassifierSettings
+from batch_inference.heads import ClassifierHead
 from batch_inference.settings import load_settings
 from rehearsal.dev_server import ROOT
 from rehearsal.gateway import Gateway, through_gateway
@@ -56,6 +57,7 @@ def test_several_labels_at_once(tmp_path: Path) -> None:
         through_gateway(instance, scenario)
 
 
-def test_only_the_sentiment_head_masks_handles() -> None:
+def test_handles_are_masked_for_models_of_tweets_only() -> None:
     assert SentimentHead("tweets").prepare_text("hi @bob") == "hi @user"
-    assert super(SentimentHead, SentimentHead("tweets")).prepare_text("hi @bob") == "hi @bob"
+    assert SentimentHead("none").prepare_text("hi @bob") == "hi @bob"
+    assert ClassifierHead().prepare_text("hi @bob") == "hi @bob"
