@@ -12,12 +12,17 @@ from batch_inference.model import EncoderModel
 MODELS = Path(__file__).resolve().parents[2] / "models"
 LABELS = {
     "emotion": ("ANGER", "JOY", "OPTIMISM", "SADNESS"),
+    "offensive": ("NON-OFFENSIVE", "OFFENSIVE"),
 }
 TEXTS = {
     "emotion": {
         "I'm so angry, how dare they do this to me! #furious": "ANGER",
         "What a happy day, we laughed and danced all night": "JOY",
         "I feel so lonely and depressed, I cried all day": "SADNESS",
+    },
+    "offensive": {
+        "You are a disgusting idiot, shut up": "OFFENSIVE",
+        "What a lovely morning, thank you all": "NON-OFFENSIVE",
     },
 }
 
