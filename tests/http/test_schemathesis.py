@@ -25,6 +25,8 @@ GENERATED_AT_LENGTH = ["--max-examples", "10", "--phases", "examples,coverage,fu
 def check(server: Server, folder: Path, num_operations: int, options: list[str]) -> None:
     """Run it, the same requests every time; its report is shown if it finds anything."""
     command = [str(Path(sys.executable).with_name("schemathesis")), "run", f"{server.url}/openapi.json", "--no-color"]
+    # A hundred prompts may take longer than its ten seconds on two busy cores.
+    command += ["--request-timeout", "200"]
     done = subprocess.run(
         [*command, "--generation-deterministic", *options], cwd=folder, capture_output=True, text=True, timeout=800
     )
