@@ -68,7 +68,7 @@ def test_ready_is_said_when_the_service_answers_and_ctrl_c_ends_it() -> None:
     process = start(port)
     try:
         assert _until_ready(process).startswith(f"Ready at http://127.0.0.1:{port} with the model 'bundled'")
-        assert httpx.get(f"http://127.0.0.1:{port}/batch-stats").json()["model"] == "bundled"
+        assert httpx.get(f"http://127.0.0.1:{port}/batch-stats", timeout=60).json()["model"] == "bundled"
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)

@@ -142,6 +142,7 @@ def test_random_passes_equal_the_eager_ones(replayed: ReplayedForward, streams: 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_ten_thousand_random_passes_equal_the_eager_ones(replayed: ReplayedForward, streams: ReplayingCpu) -> None:
     assert sum(1 for _ in check_random_passes(replayed, streams, 10_000)) == 10_000
 
