@@ -42,6 +42,22 @@ def held_labels(labels: Sequence[str], probabilities: Sequence[float]) -> list[s
     return [labels[index] for index in best_first if probabilities[index] >= HOLDS_FROM]
 
 
+def add_optional_fields(
+    result: Json,
+    request: BatchRequest | SingleRequest,
+    outcome: Outcome,
+    probabilities: Sequence[float],
+    num_windows: int,
+) -> None:
+    """Add to a text's result what the request asks for, and what a model of several labels says beside the best."""
+    if request.in_windows:
+        result["windows"] = num_windows
+    if outcome.is_multi_label:
+        result["labels"] = held_labels(outcome.labels, probabilities)
+    if request.return_all_scores:
+        result["scores"] = dict(zip(outcome.labels, probabilities, strict=True))
+
+
 def _analysis_results(request: BatchRequest | SingleRequest, outcome: Outcome) -> Iterator[dict[str, Any]]:
     """An `AnalysisResult` for each text."""
     labels = outcome.labels
@@ -60,10 +76,5 @@ def _analysis_results(request: BatchRequest | SingleRequest, outcome: Outcome) -
             "truncated": num_dropped > 0,
             "tokens_dropped": num_dropped,
         }
-        if request.in_windows:
-            result["windows"] = num_windows
-        if outcome.is_multi_label:
-            result["labels"] = held_labels(labels, probabilities)
-        if request.return_all_scores:
-            result["scores"] = dict(zip(labels, probabilities, strict=True))
+        add_optional_fields(result, request, outcome, probabilities, num_windows)
         yield result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from batch_classification.analysed import analysed_results, held_labels
+from batch_classification.analysed import add_optional_fields, analysed_results
 from batch_classification.hugging_face_wire import (
     TextClassificationParameters,
     TextClassificationRequest,
@@ -74,12 +74,7 @@ def _text_results(
             "truncated": num_dropped > 0,
             "tokens_dropped": num_dropped,
         }
-        if request.in_windows:
-            result["windows"] = num_windows
-        if outcome.is_multi_label:
-            result["labels"] = held_labels(labels, probabilities)
-        if request.return_all_scores:
-            result["scores"] = dict(zip(labels, probabilities, strict=True))
+        add_optional_fields(result, request, outcome, probabilities, num_windows)
         yield result
 
 
