@@ -39,6 +39,7 @@ from batch_client.cli_options import (
     ReportOption,
     RetryErrorsOption,
     SampleOption,
+    SourcesArgument,
     TextColumnOption,
     TimeoutOption,
     TolerateErrorsOption,
@@ -93,9 +94,7 @@ def options_of_all_commands(
 
 @app.command("score")
 def score_command(
-    sources: Annotated[
-        list[str], typer.Argument(metavar="INPUT...", help="Files, folders, an address, or - for stdin.")
-    ],
+    sources: SourcesArgument,
     out: Annotated[str, typer.Option(help="Result: .csv, .tsv, .jsonl, .parquet or .xlsx; a folder; an address; -.")],
     url: UrlOption,
     text_column: TextColumnOption = None,
@@ -143,16 +142,15 @@ def score_command(
             url, api_key or None, max_length, all_scores, names_in(analyses), protocol, on_long_text,
             max_concurrency=max_concurrency, timeout_s=timeout, patience_s=patience, cold_start_s=cold_start,
         )  # fmt: skip
-        read = _read_options(format, encoding, header, quotes, delimiter, sheet)
         job = Job(
-            source=sources[0], out=out, options=options, read=read, text_column=text_column, prefix=prefix,
+            source=sources[0], out=out, options=options, text_column=text_column, prefix=prefix,
+            read=_read_options(format, encoding, header, quotes, delimiter, sheet),
             overwrite=overwrite, start_over=start_over, report=report, report_by=report_by,
             retry_errors=retry_errors, accept_model_change=accept_model_change, out_format=out_format,
             selection=Selection(limit, sample), style=CellStyle(_delimiter(out_delimiter, "--out-delimiter"), out_bom),
         )  # fmt: skip
         has_failed = run_score(job, sources, dry_run)
-    if has_failed and not tolerate_errors:
-        raise typer.Exit(SOME_ROWS_FAILED)
+    raise typer.Exit(SOME_ROWS_FAILED if has_failed and not tolerate_errors else 0)
 
 
 def _read_options(

@@ -27,6 +27,9 @@ def _print_version(is_asked: bool) -> None:
 VersionOption = Annotated[
     bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_print_version)
 ]
+SourcesArgument = Annotated[
+    list[str], typer.Argument(metavar="INPUT...", help="Files, folders, an address, or - for stdin.")
+]
 UrlOption = Annotated[
     str,
     typer.Option("--url", envvar="BATCH_CLIENT_URL", show_envvar=True, help="Address, such as http://127.0.0.1:8000."),
