@@ -111,13 +111,14 @@ def test_a_batch_has_what_was_asked_for_in_that_order(
     analysing: Analysing, client: httpx.Client, names: list[str]
 ) -> None:
     options = {"return_all_scores": True, "max_length": 50, "on_long_text": "window"}
-    texts = [TEXT, "@ana see https://example.org/x " * 30, "fine"]
+    # Texts of its own: an answer that another test left in the cache needs no pass.
+    texts = [f"{TEXT} {' '.join(names)}", "@ana see https://example.org/x " * 30, "fine"]
     answer = asked(client, "/process-batch", {"texts": texts, "analyses": names} | options)
     assert [result["text"] for result in answer["results"]] == [text.strip() for text in texts]
     for order, result in enumerate(answer["results"]):
         assert result["processing_order"] == order
         check(result, names, analysing.alone, options)
-    assert answer["batch_info"]["actual_batches_used"] >= len(names) * (answer["performance_metrics"]["queue_time"] > 0)
+    assert answer["batch_info"]["actual_batches_used"] >= len(names)
     used = sum(result["analyses"][name]["token_count"] for result in answer["results"] for name in names)
     assert answer["performance_metrics"]["total_tokens_processed"] >= used
 
