@@ -1,6 +1,6 @@
 """Compares the client's throughput with that of the bench's load generator, which does little more than the sockets.
 
-    python client/tests/measure_throughput.py --url http://127.0.0.1:8000 --texts 5000 --rounds 3
+    PYTHONPATH=. python client/tests/measure_throughput.py --url http://127.0.0.1:8000 --texts 5000 --rounds 3
 
 Both send texts in requests of 100, in turn; real ones, repeated with their number, so that no cache knows them. The
 load generator is given several numbers of connections and its best in a round counts; the client finds its own. Rates
