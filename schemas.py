@@ -28,9 +28,12 @@ from batch_http.invalid_texts import (
 from batch_http.requests import WHOLE, Failure, RequestBody, shown
 
 DEFAULT_MAX_LENGTH = 512
+LONGEST_MAX_LENGTH = 1024
 
 
-MaxLength = Annotated[int, Field(strict=True, ge=50, le=1024, description="Tokens of a text the model may see"), WHOLE]
+MaxLength = Annotated[
+    int, Field(strict=True, ge=50, le=LONGEST_MAX_LENGTH, description="Tokens of a text the model may see"), WHOLE
+]
 ReturnAllScores = Annotated[StrictBool, Field(description="Add every label's probability to each result")]
 
 

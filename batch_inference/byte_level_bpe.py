@@ -79,7 +79,7 @@ def _is_plain_byte_level(state: dict[str, Any]) -> bool:
         and splitting.get("type") == "ByteLevel"
         and not splitting["add_prefix_space"]
         and splitting.get("use_regex", True)
-        and all(token["special"] for token in state["added_tokens"])
+        and not state["added_tokens"]
     )
 
 

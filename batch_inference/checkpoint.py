@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -72,6 +73,7 @@ def load_checkpoint(
         ) from error
     _refuse_missing_weights(named, loaded["missing_keys"], tuple(unused_weights), type(model).__name__)
     _refuse_empty_tokenizer(named, tokenizer)
+    _refuse_tokens_without_embedding(named, tokenizer, model)
     return tokenizer, model.eval()
 
 
@@ -96,4 +98,22 @@ def _refuse_empty_tokenizer(named: str, tokenizer: Any) -> None:
         raise ModelLoadError(
             f"{named} has no vocabulary: its tokenizer knows no word of any text. Put the tokenizer's files "
             f"({', '.join(files)}) beside the weights: tokenizer.save_pretrained writes them."
+        )
+
+
+def _refuse_tokens_without_embedding(named: str, tokenizer: Any, model: Any) -> None:
+    """A text that holds such a token would fail its whole pass, and take a GPU with it."""
+    weight = None
+    # Some read bytes, and look none up.
+    with suppress(NotImplementedError):
+        weight = getattr(model.get_input_embeddings(), "weight", None)
+    if weight is None or len(tokenizer) <= len(weight):
+        return
+    # No text can spell those that begin or end a row.
+    control_words = set(tokenizer.special_tokens_map.values())
+    tokens = [token for token, token_id in tokenizer.get_vocab().items() if token_id >= len(weight)]
+    if unknown := sorted(set(tokens) - control_words):
+        raise ModelLoadError(
+            f"{named} has embeddings for {len(weight)} tokens, and its tokenizer has more: {unknown[0]!r} is one. "
+            "Use the tokenizer that the model was trained with; resize_token_embeddings belongs before the training."
         )

@@ -1,14 +1,16 @@
-"""What the files of a checkpoint say about why it cannot be loaded, and what to do."""
+"""What the files of a checkpoint say about why it cannot be loaded, and what to do. Nothing is loaded for it."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-
-from huggingface_hub import list_repo_files
+from typing import Any
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+"""In the order in which transformers looks for them."""
+
 OTHER_WEIGHTS = {
     ".onnx": "ONNX",
     ".h5": "TensorFlow",
@@ -16,6 +18,16 @@ OTHER_WEIGHTS = {
     ".gguf": "GGUF",
     ".tflite": "TensorFlow Lite",
 }
+ADAPTER_WEIGHTS = {"adapter_model.safetensors", "adapter_model.bin"}
+
+PARTS_OF_TOKENIZERS = ("token", "vocab", "sentencepiece", "spiece", "spm", "bpe", "tekken")
+"""The name of each file that a tokenizer of transformers is made of has one of these."""
+
+PARTS_OF_CLASSIFIERS = ("classif", "score", "logits_proj", "summary")
+"""What sits on the encoder of a classifier of transformers has weights with one of these in their names."""
+
+MAX_HEADER_BYTES = 100 * 2**20
+"""Of safetensors; more is damage."""
 
 
 def why_unusable(source: str, revision: str | None, *, is_loaded: bool) -> str | None:
@@ -28,35 +40,83 @@ def why_unusable(source: str, revision: str | None, *, is_loaded: bool) -> str |
     """
     folder = Path(source)
     if folder.is_dir():
-        return _why_unusable({path.name for path in folder.rglob("*") if path.is_file()}, folder)
+        return _why_unusable({path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}, folder)
     if folder.is_absolute() or source.startswith("."):
         return "is not there: no such folder. Correct the path, or use a hub id."
     if not is_loaded:
+        # Takes longer to import than all else that is done before a checkpoint is loaded.
+        from huggingface_hub import list_repo_files
+
         # Whatever goes wrong here went wrong before, and is told.
         with suppress(Exception):
-            files = {name.rsplit("/", 1)[-1] for name in list_repo_files(source, revision=revision)}
-            return _why_unusable(files, None)
+            return _why_unusable(set(map(Path, list_repo_files(source, revision=revision))), None)
     return None
 
 
-def _why_unusable(files: set[str], folder: Path | None) -> str | None:
-    if not files:
+def why_no_classifier(source: str) -> str | None:
+    """The same of a folder with another kind of model, as far as names tell; loading tells the rest.
+
+    Args:
+        source: a folder, or a hub id, of which nothing is known here.
+    """
+    folder = Path(source)
+    config = _read_json(folder / "config.json")
+    kinds = config.get("architectures") or []
+    names = list(_names_of_weights(folder))
+    if not kinds or not names or any(str(kind).endswith("ForSequenceClassification") for kind in kinds):
+        return None
+    if any(part in name for name in names for part in PARTS_OF_CLASSIFIERS):
+        return None
+    return (
+        f"is a {kinds[0]}, and lacks the weights of a classifier, so that its answers would be random. Use a "
+        "checkpoint that was fine-tuned for this, or fine-tune this one first."
+    )
+
+
+def _why_unusable(paths: set[Path], folder: Path | None) -> str | None:
+    if not paths:
         return "is empty. Put the checkpoint there: model.save_pretrained and tokenizer.save_pretrained write it."
+    files = {path.name for path in paths if len(path.parts) == 1}
     has_weights = any(name in files for name in WEIGHTS)
-    if "adapter_config.json" in files and not (has_weights and "config.json" in files):
+    if "adapter_config.json" in files and (problem := _problem_of_adapter(files, folder, has_weights)):
+        return problem
+    if "config.json" not in files:
+        others = sorted({str(path.parent) for path in paths if path.name == "config.json"})
+        if others:
+            return f"has no config.json of its own, but {', '.join(others[:4])} in it. Use one of those folders."
+        return (
+            "has no config.json, so it is no checkpoint of transformers. "
+            "Use the folder that model.save_pretrained wrote."
+        )
+    if not has_weights:
+        return _why_no_weights({path.name for path in paths})
+    if folder and (shards := sorted(_shards(folder) - files)):
+        return f"lacks {shards[0]}, which its index of weights names. Copy or download it, too."
+    if not any(part in name.lower() for name in files for part in PARTS_OF_TOKENIZERS):
+        return (
+            "has no vocabulary: there are no files of a tokenizer, such as tokenizer.json. Put them beside the "
+            "weights: tokenizer.save_pretrained writes them."
+        )
+    return None
+
+
+def _problem_of_adapter(files: set[str], folder: Path | None, has_weights: bool) -> str | None:
+    if not has_weights or "config.json" not in files:
         return (
             f"is a LoRA adapter without the model it adapts{_adapted(folder)}. Merge the two, and serve the result: "
             "AutoPeftModelForSequenceClassification.from_pretrained(...).merge_and_unload().save_pretrained(FOLDER), "
             "and save the tokenizer there, too."
         )
-    if "config.json" not in files:
+    if files & ADAPTER_WEIGHTS:
         return (
-            "has no config.json, so it is no checkpoint of transformers. "
-            "Use the folder that model.save_pretrained wrote."
+            "holds a model and a LoRA adapter, and nothing says whether the one has the other merged in. If it has, "
+            "remove the files whose names begin with adapter_; else merge the two, and serve the result."
         )
-    if has_weights:
-        return None
-    others = sorted({kind for ending, kind in OTHER_WEIGHTS.items() if any(name.endswith(ending) for name in files)})
+    return None
+
+
+def _why_no_weights(names: set[str]) -> str:
+    others = sorted({kind for ending, kind in OTHER_WEIGHTS.items() if any(name.endswith(ending) for name in names)})
     if others:
         return (
             f"has weights for {' and '.join(others)} only. Use the checkpoint that they were made from: "
@@ -65,9 +125,32 @@ def _why_unusable(files: set[str], folder: Path | None) -> str | None:
     return "has no weights: neither model.safetensors nor pytorch_model.bin. model.save_pretrained writes them."
 
 
+def _shards(folder: Path) -> set[str]:
+    """The files that a checkpoint's index says the weights are in."""
+    if (folder / WEIGHTS[0]).exists():
+        # It is what is loaded.
+        return set()
+    return {str(name) for name in _read_json(folder / WEIGHTS[1]).get("weight_map", {}).values()}
+
+
+def _names_of_weights(folder: Path) -> Iterator[str]:
+    """As far as they can be read without loading any: pickles hide theirs."""
+    yield from _read_json(folder / "model.safetensors.index.json").get("weight_map", {})
+    with suppress(OSError, ValueError), (folder / "model.safetensors").open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length <= MAX_HEADER_BYTES:
+            yield from json.loads(file.read(length))
+
+
 def _adapted(folder: Path | None) -> str:
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        if folder is not None:
-            config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-            return f", {config['base_model_name_or_path']}"
-    return ""
+    name = _read_json(folder / "adapter_config.json").get("base_model_name_or_path") if folder else None
+    return f", {name}" if name else ""
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    """An object; empty if the file is not there, or is damaged, which loading will tell."""
+    with suppress(OSError, ValueError):
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if isinstance(content, dict):
+            return content
+    return {}

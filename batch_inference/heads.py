@@ -139,6 +139,8 @@ class ClassifierHead(Head):
                 f"{config.problem_type}), so there is nothing to classify. Use a model with two labels or more; "
                 "docs/heads.md says how to serve a model of another kind."
             )
+        # Before anything else trips over them.
+        self.own_labels(config)
         fitted = copy(self)
         many = config.problem_type == "multi_label_classification"
         fitted.function = self.function or ("sigmoid" if many else "softmax")
@@ -190,7 +192,8 @@ class ClassifierHead(Head):
         if type(self).function:
             wanted["function_to_apply"] = type(self).function
         prepared = [self.prepare_text(text) for text in texts]
-        scores = [{entry["label"]: entry["score"] for entry in answer} for answer in classify(prepared, **wanted)]
+        # A configuration may number its labels.
+        scores = [{str(entry["label"]): entry["score"] for entry in answer} for answer in classify(prepared, **wanted)]
         own = self.own_labels(model.config)
         return np.array([[row[label] for label in own] for row in scores], np.float32)
 

@@ -58,7 +58,14 @@ def load_model(settings: EncoderSettings, head: Head, streams: Streams | None = 
         streams = CpuStreams() if device == "cpu" else CudaStreams(device)
     max_tokens = min(max_tokens_of(module, tokenizer), head.max_tokens or sys.maxsize)
     # Before a pad token is lent to it, and before the pass without padding takes its layers.
-    expected = reference_answers(head, module, tokenizer, max_tokens)
+    try:
+        expected = reference_answers(head, module, tokenizer, max_tokens)
+    except ModelLoadError as error:
+        if settings.precision != "auto" or precision == "float32":
+            raise
+        logger.warning("The model does not run in %s, and is loaded in float32 instead: %s", precision, error)
+        del module
+        return load_model(settings.model_copy(update={"precision": "float32"}), head, streams)
     layout = layout_of(tokenizer, module.config)
     if module.config.pad_token_id is None:
         module.config.pad_token_id = layout.pad_token_id

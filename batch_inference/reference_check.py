@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from batch_inference.errors import ModelLoadError
+from batch_inference.errors import ForwardPassError, ModelLoadError
 from batch_inference.forward_check import TOLERANCES
 from batch_inference.heads import Head
 from batch_inference.model import EncoderModel
@@ -48,12 +48,16 @@ def check_reference(model: EncoderModel, expected: Outputs | None) -> None:
     """Hold the model that serves against the pipeline's answers, the texts in one pass as those of callers are.
 
     Raises:
-        ModelLoadError: an answer is another.
+        ModelLoadError: an answer is another, or there is none.
     """
     if expected is None:
         return
     rows = model.tokenizer.encode(REFERENCE_TEXTS, model.max_tokens).rows
-    differences = np.abs(model.answers(rows) - expected).max(axis=1)
+    try:
+        answers = model.answers(rows)
+    except ForwardPassError as error:
+        raise ModelLoadError(f"texts cannot run together: {error}. Use another checkpoint.") from error
+    differences = np.abs(answers - expected).max(axis=1)
     tolerance = FLOAT32_TOLERANCE if model.precision == "float32" else TOLERANCES[model.precision]
     worst = int(differences.argmax())
     # A number that is none is no answer either.

@@ -66,12 +66,13 @@ class TokenRows:
         lengths = self.lengths[start:end]
         return TokenRows(self.input_ids[first : first + int(lengths.sum())], lengths)
 
-    def cut(self, max_length: int) -> TokenRows:
-        """The first `max_length` ids of each row."""
+    def cut(self, max_length: int, *, keeps_end: bool = False) -> TokenRows:
+        """The first `max_length` ids of each row, or the last ones."""
         if self.num_tokens <= max_length or int(self.lengths.max()) <= max_length:
             return self
         lengths = np.minimum(self.lengths, max_length)
-        return TokenRows(self.input_ids[ranges(self.starts, lengths)], lengths)
+        starts = self.starts + (self.lengths - lengths) if keeps_end else self.starts
+        return TokenRows(self.input_ids[ranges(starts, lengths)], lengths)
 
     def framed(self, prefix: Sequence[int], suffix: Sequence[int]) -> TokenRows:
         """Each row with these ids before and after it."""

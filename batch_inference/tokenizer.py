@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -111,8 +111,9 @@ class EncodedTexts:
 class TextTokenizer:
     """A checkpoint's tokenizer, which any number of threads may use at once.
 
-    A text is text whatever it spells: `<s>` or `[SEP]` in it is the characters, not a control token. For byte-level BPE
-    tiktoken does the work, if it gives the same ids as the checkpoint's own tokenizer on a few hundred odd texts.
+    A text is text whatever it spells: `<s>` or `[SEP]` in it is the characters, not a control token. Tokens that a
+    training added for texts to hold, such as `[E1]`, stay tokens. For byte-level BPE tiktoken does the work, if it
+    gives the same ids as the checkpoint's own tokenizer on a few hundred odd texts.
 
     Attributes:
         encode_plain: from whole texts, as they are, to their ids.
@@ -122,6 +123,7 @@ class TextTokenizer:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, prepare_text: Callable[[str], str]) -> None:
         self._prepare_text = prepare_text
+        self._keeps_end = tokenizer.truncation_side == "left"
         if not tokenizer.is_fast:
             self._prefix, self._suffix = _frame(
                 tokenizer("a")["input_ids"], tokenizer.encode("a", add_special_tokens=False)
@@ -129,16 +131,17 @@ class TextTokenizer:
             self.encode_plain = encode_slowly(tokenizer)
             # Its rules are in its code: only what it does can be compared.
             known = [tokenizer.get_vocab(), self.encode_plain(_odd_texts()).tolists()]
-            self.rules = _digest([type(tokenizer).__name__, known, self._prefix, self._suffix])
+            self.rules = _digest([type(tokenizer).__name__, known, self._prefix, self._suffix, self._keeps_end])
             return
         backend = tokenizer.backend_tokenizer
         # A checkpoint's tokenizer.json may carry the settings of its training.
         backend.no_truncation()
         backend.no_padding()
         self._prefix, self._suffix = _special_ids(backend)
-        state = state_without_control_words(backend)
+        control_words = _control_words(tokenizer, {*self._prefix, *self._suffix})
+        state = state_without_control_words(backend, control_words)
         self.encode_plain = _by_tiktoken(state) or _by_tokenizers(state)
-        self.rules = _digest([_rules_of(state), self._prefix, self._suffix])
+        self.rules = _digest([_rules_of(state), self._prefix, self._suffix, self._keeps_end])
 
     def encode(self, texts: Sequence[str], max_length: int, window_stride: float | None = None) -> EncodedTexts:
         """Encode texts, prepared as the model wants them, into rows of at most `max_length` ids.
@@ -159,7 +162,7 @@ class TextTokenizer:
         """The rows of texts that `encode_whole` has encoded; as `encode`."""
         num_special = len(self._prefix) + len(self._suffix)
         room = max_length - num_special
-        seen = whole.cut(room) if window_stride is None else whole
+        seen = whole.cut(room, keeps_end=self._keeps_end) if window_stride is None else whole
         windows = Windows.one_each(seen) if window_stride is None else Windows.over(seen, room, window_stride)
         return EncodedTexts(
             windows.rows.framed(self._prefix, self._suffix),
@@ -191,20 +194,32 @@ def _frame(framed: list[int], plain: list[int]) -> tuple[list[int], list[int]]:
     return framed[:start], framed[start + len(plain) :]
 
 
-def state_without_control_words(backend: Any) -> dict[str, Any]:
-    """The tokenizer's state such that no text can spell a control token.
+def _control_words(tokenizer: PreTrainedTokenizerBase, frame: Set[int]) -> set[str]:
+    """Special tokens with a part of their own, such as to begin a row. Others were added for texts to spell."""
+    named = set(tokenizer.special_tokens_map.values())
+    added = tokenizer.backend_tokenizer.get_added_tokens_decoder()
+    return {
+        token.content
+        for token_id, token in added.items()
+        if token.special and (token.content in named or token_id in frame)
+    }
+
+
+def state_without_control_words(backend: Any, control_words: Set[str] | None = None) -> dict[str, Any]:
+    """The tokenizer's state such that no text can spell a control word: one of these, or any special token.
 
     They are found before anything else is done to a text, unless they are not among the added tokens. And where whole
     words or pieces are looked up (all models but BPE, which merges its way up), they must not be found there either.
     """
     state: dict[str, Any] = json.loads(backend.to_str())
-    special = {token["content"] for token in state["added_tokens"] if token["special"]}
-    state["added_tokens"] = [token for token in state["added_tokens"] if not token["special"]]
+    if control_words is None:
+        control_words = {token["content"] for token in state["added_tokens"] if token["special"]}
+    state["added_tokens"] = [token for token in state["added_tokens"] if token["content"] not in control_words]
     state["post_processor"] = None
     model = state["model"]
 
     def renamed(piece: str) -> str:
-        return f"\0{piece}\0" if piece in special else piece
+        return f"\0{piece}\0" if piece in control_words else piece
 
     if model["type"] == "Unigram":
         model["vocab"] = [[renamed(piece), score] for piece, score in model["vocab"]]

@@ -23,6 +23,7 @@ class LocalChute:
 
     Attributes:
         bundled_settings: what else is set with that model, by field.
+        is_classifier: whether its models are classifiers.
     """
 
     settings: type[DeploymentSettings]
@@ -31,6 +32,7 @@ class LocalChute:
     body: str
     hint: str = "Open it in a browser, or try:"
     bundled_settings: Mapping[str, str] = field(default_factory=dict)
+    is_classifier: bool = False
 
 
 class NotAChuteError(Exception):
@@ -59,6 +61,7 @@ CHUTES = {
         "/process-batch",
         '{"texts": ["I love this!", "What a waste of money.", "The parcel came on Monday."]}',
         bundled_settings={"analyses": bundled_analyses()},
+        is_classifier=True,
     ),
     "batch_embedder": LocalChute(
         EmbedderSettings,

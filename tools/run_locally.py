@@ -17,7 +17,8 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
-from batch_inference.errors import SettingsError
+from batch_inference.checkpoint_files import why_no_classifier, why_unusable
+from batch_inference.errors import ModelLoadError, SettingsError
 from batch_inference.settings import load_settings
 from rehearsal.chutes import CHUTES, NotAChuteError, settings_of
 from rehearsal.dev_server import ROOT, service_command
@@ -94,7 +95,7 @@ class Service:
         """A chute of the repository by its name, or any other by its file; sets its model in the environment.
 
         Raises:
-            SettingsError, NotAChuteError: with the sentence to show.
+            SettingsError, NotAChuteError, ModelLoadError: with the sentence to show.
         """
         if name in CHUTES:
             return cls._of_repository(name, model, url)
@@ -113,6 +114,11 @@ class Service:
             for field, value in chute.bundled_settings.items():
                 os.environ.setdefault(chute.settings.variable(field), value)
         settings = load_settings(chute.settings)
+        # What files tell need not wait for the SDK and torch, which take seconds.
+        source = settings.model_source
+        problem = why_unusable(source, settings.pinned_revision, is_loaded=True)
+        if problem or (problem := why_no_classifier(source) if chute.is_classifier else None):
+            raise ModelLoadError(f"{settings.named_model} {problem}")
         curl = f"  curl {url}{chute.path} -H 'Content-Type: application/json' \\\n    -d '{chute.body}'\n"
         return cls(ROOT / f"{name}.py", settings.model, f"{chute.hint}\n\n{curl}")
 
@@ -145,7 +151,7 @@ def main() -> int:
         service = Service.of(args.chute, args.model, url)
         check_port(args.port, "the service")
         check_port(args.port + 1, "the SDK's log server, which takes the port after the service's")
-    except (SettingsError, NotAChuteError, PortTakenError) as error:
+    except (SettingsError, NotAChuteError, ModelLoadError, PortTakenError) as error:
         print(error, file=sys.stderr)
         return 1
 

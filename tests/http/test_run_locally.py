@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +19,8 @@ import pytest
 
 from rehearsal.dev_server import ROOT
 from rehearsal.ports import free_port
+from rehearsal.small_classifiers import save_checkpoint
+from tests.inference.checkpoints import save_empty, save_masked_language_model, save_without_tokenizer
 
 
 @contextmanager
@@ -126,11 +128,29 @@ def test_another_process_that_takes_the_port_meanwhile_is_not_called_ready() -> 
     assert "Traceback" not in errors
 
 
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (save_empty, "is empty. Put the checkpoint there:"),
+        (save_without_tokenizer, "has no vocabulary: there are no files of a tokenizer"),
+        (save_masked_language_model, "is a RobertaForMaskedLM, and lacks the weights of a classifier"),
+    ],
+)
+def test_what_files_say_against_a_model_is_said_before_anything_loads(
+    tmp_path: Path, make: Callable[[Path], Path], sentence: str
+) -> None:
+    folder = make(tmp_path / "model")
+    output, errors = start(free_port(), "--model", str(folder)).communicate(timeout=120)
+    assert (output, errors.count("\n")) == ("", 1)
+    assert errors.startswith(f"BATCH_PROCESSOR_MODEL='{folder}' {sentence}")
+
+
 def test_a_model_that_is_refused_ends_it_with_a_sentence(tmp_path: Path) -> None:
-    process = start(free_port(), "--model", str(tmp_path))
+    folder = save_checkpoint(tmp_path / "model", id2label={0: "a", 1: "b", 2: "a"})
+    process = start(free_port(), "--model", str(folder))
     output, errors = process.communicate(timeout=240)
     assert process.returncode == 1
     assert "Ready" not in output
     lines = errors.splitlines()
-    assert lines[-1].startswith(f"BATCH_PROCESSOR_MODEL='{tmp_path}' is empty. Put the checkpoint there:")
+    assert lines[-1].startswith("id2label in the model's config.json calls several outputs 'a'")
     assert len(lines) + len(output.splitlines()) <= 11

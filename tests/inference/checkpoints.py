@@ -22,57 +22,7 @@ from transformers import (
 
 from batch_classification.settings import BUNDLED_MODEL_PATH
 from batch_inference.sample_texts import SAMPLE_TEXTS
-
-LABELS = {0: "negative", 1: "neutral", 2: "positive"}
-
-SMALL: dict[str, Any] = {
-    "vocab_size": 14587,
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "max_position_embeddings": 514,
-    "pad_token_id": 1,
-    # Wide, so that texts get answers far apart, whatever is wrong with one of them.
-    "initializer_range": 0.5,
-}
-"""For the bundled model's tokenizer."""
-
-OTHER_SIZES: dict[str, dict[str, Any]] = {
-    "deberta": {"pos_att_type": ["c2p", "p2c"], "relative_attention": True, "pooler_hidden_size": 32},
-    "deberta-v2": {"pos_att_type": ["c2p", "p2c"], "relative_attention": True, "pooler_hidden_size": 32},
-    "longformer": {"attention_window": [16, 16]},
-    "modernbert": {"max_position_embeddings": 512},
-    "bert": {"type_vocab_size": 2},
-    "xlnet": {"d_model": 32, "d_inner": 64, "n_layer": 2, "n_head": 2, "ff_activation": "gelu"},
-    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 512, "pad_token_id": None},
-    "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64, "initializer_range": 0.5},
-}
-
-
-def save_model(folder: Path, kind: str, **config: Any) -> Any:
-    """A classifier of an architecture, by its name in transformers, and no tokenizer; gives the model."""
-    torch.manual_seed(0)
-    sizes = SMALL | OTHER_SIZES.get(kind, {}) | {"id2label": LABELS} | config
-    if kind == "xlnet":
-        # It has no positions to limit, and refuses the setting.
-        del sizes["max_position_embeddings"]
-    sizes["label2id"] = {label: index for index, label in sizes["id2label"].items()}
-    model = AutoModelForSequenceClassification.from_config(AutoConfig.for_model(kind, **sizes))
-    # Some of them start with a head of zeros.
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if "classif" in name or "score" in name:
-                weight.normal_(std=0.5)
-    model.save_pretrained(folder)
-    return model
-
-
-def save_checkpoint(folder: Path, kind: str = "roberta", **config: Any) -> Path:
-    """The same with the bundled model's tokenizer; gives the folder."""
-    save_model(folder, kind, **config)
-    AutoTokenizer.from_pretrained(BUNDLED_MODEL_PATH).save_pretrained(folder)
-    return folder
+from rehearsal.small_classifiers import SMALL, save_checkpoint, save_model
 
 
 def _pieces() -> list[str]:
@@ -137,6 +87,77 @@ def save_sharded(folder: Path) -> Path:
     return folder
 
 
+def save_in_half(folder: Path) -> Path:
+    """Weights stored in bfloat16."""
+    save_checkpoint(folder)
+    AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.bfloat16).save_pretrained(folder)
+    return folder
+
+
+def with_tokenizer(change: Callable[[Any], object], **config: Any) -> Make:
+    """A checkpoint whose tokenizer's `tokenizer.json` was changed."""
+
+    def make(folder: Path) -> Path:
+        save_checkpoint(folder, **config)
+        file = folder / "tokenizer.json"
+        state = json.loads(file.read_text(encoding="utf-8"))
+        change(state)
+        file.write_text(json.dumps(state), encoding="utf-8")
+        return folder
+
+    return make
+
+
+def pads_and_truncates(state: Any) -> None:
+    """As `tokenizer.json` has it after a training to a fixed length."""
+    state["truncation"] = {"direction": "Right", "max_length": 8, "strategy": "LongestFirst", "stride": 0}
+    padding = {"pad_id": 1, "pad_type_id": 0, "pad_token": "<pad>", "pad_to_multiple_of": None}
+    state["padding"] = {"strategy": {"Fixed": 64}, "direction": "Right", **padding}
+
+
+def save_with_markers(folder: Path) -> Path:
+    """A training added special tokens, for texts to hold."""
+    tokenizer = AutoTokenizer.from_pretrained(BUNDLED_MODEL_PATH)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["[E1]", "[/E1]"]})
+    tokenizer.add_tokens(["[OTHER]"], special_tokens=True)
+    save_model(folder, "roberta", vocab_size=len(tokenizer))
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def save_tokens_without_embedding(folder: Path) -> Path:
+    """A token was added, and the model does not know."""
+    save_model(folder, "roberta")
+    tokenizer = AutoTokenizer.from_pretrained(BUNDLED_MODEL_PATH)
+    tokenizer.add_tokens(["[URL]"])
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def save_pad_without_embedding(folder: Path) -> Path:
+    """The same of a token that no text can spell."""
+    save_model(folder, "gpt2")
+    tokenizer = AutoTokenizer.from_pretrained(BUNDLED_MODEL_PATH)
+    tokenizer.add_special_tokens({"pad_token": "[NOTHING]"})
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def save_cut_at_the_start(folder: Path) -> Path:
+    """Of a long text the model was trained on the end."""
+    save_model(folder, "roberta")
+    AutoTokenizer.from_pretrained(BUNDLED_MODEL_PATH, truncation_side="left").save_pretrained(folder)
+    return folder
+
+
+def save_with_config(folder: Path, **config: Any) -> Path:
+    """A checkpoint whose config.json was edited by hand."""
+    save_checkpoint(folder)
+    file = folder / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | config), encoding="utf-8")
+    return folder
+
+
 def save_bin_only(folder: Path) -> Path:
     """Weights in a pickle."""
     save_checkpoint(folder)
@@ -161,6 +182,13 @@ def save_without_tokenizer(folder: Path) -> Path:
     return folder
 
 
+def save_without_vocabulary(folder: Path) -> Path:
+    """A tokenizer's settings are there, its words are not."""
+    save_model(folder, "roberta")
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "RobertaTokenizer"}))
+    return folder
+
+
 def save_half(folder: Path) -> Path:
     """One weight of many is not there."""
     save_checkpoint(folder)
@@ -174,9 +202,29 @@ def save_half(folder: Path) -> Path:
 
 def save_adapter(folder: Path) -> Path:
     """What a training with LoRA leaves."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "roberta-base", "r": 8}))
     save_file({"x": torch.zeros(1)}, folder / "adapter_model.safetensors")
+    return folder
+
+
+def save_beside_adapter(folder: Path) -> Path:
+    """A model, and an adapter that may be merged into it, or not."""
+    save_checkpoint(folder)
+    save_adapter(folder)
+    return folder
+
+
+def save_in_folders(folder: Path) -> Path:
+    """What a training leaves if nobody saves its best."""
+    save_checkpoint(folder / "checkpoint-500")
+    return folder
+
+
+def save_shard_missing(folder: Path) -> Path:
+    """The index names a file whose download was forgotten."""
+    save_sharded(folder)
+    sorted(folder.glob("model-*.safetensors"))[-1].unlink()
     return folder
 
 

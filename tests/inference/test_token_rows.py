@@ -33,6 +33,8 @@ def test_a_part_is_a_slice(rows: list[list[int]], start: int, end: int) -> None:
 @given(ROWS, st.integers(0, 9))
 def test_every_row_is_cut(rows: list[list[int]], max_length: int) -> None:
     assert TokenRows.of(rows).cut(max_length).tolists() == [row[:max_length] for row in rows]
+    ends = [row[max(0, len(row) - max_length) :] for row in rows]
+    assert TokenRows.of(rows).cut(max_length, keeps_end=True).tolists() == ends
 
 
 @given(ROWS, st.lists(st.integers(0, 9), max_size=3), st.lists(st.integers(0, 9), max_size=3))
