@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from tokenizers.normalizers import Lowercase
 from transformers import AutoModel, FeatureExtractionPipeline
 
 from batch_embedding.recipe import Recipe
@@ -19,9 +20,12 @@ from batch_inference.forward.row_layout import RowLayout
 from batch_inference.forward.streams import Upload
 from batch_inference.heads import Head
 
+_LOWERCASE = Lowercase()
+"""As sentence-transformers has it: Python's own knows of a sigma that ends a word."""
+
 
 class EmbeddingHead(Head):
-    """Pools and normalises as a checkpoint's recipe says."""
+    """Prepares texts, pools and normalises as a checkpoint's recipe says."""
 
     auto_class: Any = AutoModel
     unused_weights = ("pooler.",)
@@ -29,6 +33,10 @@ class EmbeddingHead(Head):
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
         self.max_tokens = recipe.max_tokens
+
+    def prepare_text(self, text: str) -> str:
+        prompted = self._recipe.prompt + text
+        return _LOWERCASE.normalize_str(prompted) if self._recipe.is_lower_case else prompted
 
     def own_labels(self, config: Any) -> tuple[str, ...]:
         return ()
@@ -50,7 +58,8 @@ class EmbeddingHead(Head):
     ) -> NDArray[np.float32] | None:
         hidden_of = FeatureExtractionPipeline(model=model, tokenizer=tokenizer)
         kept = {"truncation": True, "max_length": max_tokens}
-        hidden = [hidden_of(text, tokenize_kwargs=kept, return_tensors=True)[0].float().cpu() for text in texts]
+        prepared = [self.prepare_text(text) for text in texts]
+        hidden = [hidden_of(text, tokenize_kwargs=kept, return_tensors=True)[0].float().cpu() for text in prepared]
         pooled = [
             torch.cat(
                 [_pooled(part[None], torch.ones(1, len(part), 1).bool(), mode) for mode in self._recipe.pooling], 1

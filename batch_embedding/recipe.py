@@ -15,6 +15,8 @@ from batch_inference.errors import ModelLoadError
 POOLING_MODES = ("cls", "mean", "max", "mean_sqrt_len")
 """Those that are known here, by sentence-transformers' names; several of them are concatenated in this order."""
 
+UNLIMITED = 2**31
+
 _OLD_NAMES = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_mean_tokens": "mean",
@@ -33,12 +35,17 @@ class Recipe:
     Attributes:
         pooling: modes of `POOLING_MODES`, in order.
         is_normalised: the vector is brought to length one.
-        max_tokens: at which sentence-transformers cuts texts; None if it leaves that to the model.
+        max_tokens: at which sentence-transformers cuts texts: its own limit, or else the tokenizer's; None if there is
+            neither.
+        prompt: begins every text.
+        is_lower_case: texts and their prompt are in lower case.
     """
 
     pooling: tuple[str, ...]
     is_normalised: bool
     max_tokens: int | None
+    prompt: str = ""
+    is_lower_case: bool = False
 
     @classmethod
     def read(cls, settings: EmbedderSettings) -> Recipe:
@@ -59,14 +66,38 @@ class Recipe:
                 f"BATCH_EMBEDDER_MODEL={settings.model!r} consists of {', '.join(kinds)}, but only Transformer, "
                 "Pooling and, if it likes, Normalize, in this order, are known here. Use another checkpoint."
             )
-        pooling = _modes(_read_json(settings, f"{modules[1]['path']}/config.json") or {})
+        if folder := modules[0].get("path"):
+            raise ModelLoadError(
+                f"BATCH_EMBEDDER_MODEL={settings.model!r} keeps its model in {folder}/, as old versions of "
+                "sentence-transformers did. Write it anew: SentenceTransformer(FOLDER).save(NEW_FOLDER)."
+            )
+        config = _read_json(settings, f"{modules[1]['path']}/config.json") or {}
+        pooling = _modes(config)
         if not pooling or not set(pooling) <= set(POOLING_MODES):
             raise ModelLoadError(
                 f"BATCH_EMBEDDER_MODEL={settings.model!r} pools by {', '.join(pooling) or 'nothing'}; known here are "
                 f"{', '.join(POOLING_MODES)}. Use another checkpoint."
             )
         limits = _read_json(settings, "sentence_bert_config.json") or {}
-        return cls(pooling, "Normalize" in kinds, limits.get("max_seq_length"))
+        prompt = _prompt(_read_json(settings, "config_sentence_transformers.json") or {})
+        if prompt and not config.get("include_prompt", True):
+            raise ModelLoadError(
+                f"BATCH_EMBEDDER_MODEL={settings.model!r} begins texts with {prompt!r} and leaves that out when it "
+                "pools, which is not known here. Use another checkpoint."
+            )
+        max_tokens = limits.get("max_seq_length") or _of_tokenizer(settings)
+        return cls(pooling, "Normalize" in kinds, max_tokens, prompt, bool(limits.get("do_lower_case")))
+
+
+def _prompt(config: dict[str, Any]) -> str:
+    """What sentence-transformers puts before a text if nothing else is asked for."""
+    return str((config.get("prompts") or {}).get(config.get("default_prompt_name")) or "")
+
+
+def _of_tokenizer(settings: EmbedderSettings) -> int | None:
+    limit = (_read_json(settings, "tokenizer_config.json") or {}).get("model_max_length")
+    # Of a tokenizer without a limit it is a number with thirty digits.
+    return int(limit) if limit and limit < UNLIMITED else None
 
 
 def _modes(config: dict[str, Any]) -> tuple[str, ...]:

@@ -24,8 +24,10 @@ from batch_inference.engine import Engine
 from batch_inference.errors import ModelLoadError
 from batch_inference.forward.padded import PaddedForward
 from batch_inference.forward.row_layout import RowLayout
+from batch_inference.loading import load_model
 from batch_inference.settings import BUNDLED_MODEL
 from batch_inference.token_rows import TokenRows
+from rehearsal.small_classifiers import save_checkpoint
 
 WORDS = ("rain", "on", "the", "tin", "roof", "sounds", "like", "quiet", "applause", "42", "über", "naïve", "strangers")
 
@@ -111,9 +113,59 @@ def test_a_checkpoint_without_pooling_is_refused(tmp_path: Path, settings: Embed
         Recipe.read(edited(settings, tmp_path / "last", "1_Pooling/config.json", {"pooling_mode_lasttoken": True}))
     with pytest.raises(ModelLoadError, match="cannot be loaded"):
         Recipe.read(EmbedderSettings(model=str(tmp_path / "nowhere")))
+    old = [{"path": "0_Transformer", "type": "Transformer"}, {"path": "1_Pooling", "type": "Pooling"}]
+    with pytest.raises(ModelLoadError, match=r"keeps its model in 0_Transformer/, .*Write it anew"):
+        Recipe.read(edited(settings, tmp_path / "old", "modules.json", old))
 
 
 def test_recipes_of_both_generations_are_read(tmp_path: Path, settings: EmbedderSettings) -> None:
     assert Recipe.read(settings) == Recipe(("mean",), True, 256)
     new = {"pooling_mode": "cls", "embedding_dimension": 384}
     assert Recipe.read(edited(settings, tmp_path / "new", "1_Pooling/config.json", new)).pooling == ("cls",)
+
+
+def saved(folder: Path, prompts: object, limits: object, pooling: object) -> EmbedderSettings:
+    """A small random checkpoint of sentence-transformers with these settings."""
+    save_checkpoint(folder, "bert")
+    (folder / "1_Pooling").mkdir()
+    kinds = {"": "Transformer", "1_Pooling": "Pooling"}
+    modules = [
+        {"idx": number, "name": f"{number}", "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for number, (path, kind) in enumerate(kinds.items())
+    ]
+    for name, content in {
+        "modules.json": modules,
+        "config_sentence_transformers.json": prompts,
+        "sentence_bert_config.json": limits,
+        "1_Pooling/config.json": pooling,
+    }.items():
+        (folder / name).write_text(json.dumps(content))
+    return EmbedderSettings(model=str(folder), device="cpu", precision="float32", forward="packed")
+
+
+MEAN = {"word_embedding_dimension": 32, "pooling_mode_mean_tokens": True}
+QUERY = {"prompts": {"query": "query: ", "passage": "passage: "}, "default_prompt_name": "query"}
+LOWER = {"max_seq_length": 60, "do_lower_case": True}
+SHORT = {"model_max_length": 40, "tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "<pad>"}
+
+
+@pytest.mark.parametrize(
+    ("prompts", "limits", "tokenizer"),
+    [(QUERY, {}, None), ({}, LOWER, None), (QUERY | {"default_prompt_name": None}, LOWER, SHORT), ({}, {}, SHORT)],
+)
+def test_texts_are_prepared_and_cut_as_the_checkpoint_says(
+    tmp_path: Path, prompts: object, limits: object, tokenizer: object
+) -> None:
+    settings = saved(tmp_path / "model", prompts, limits, MEAN)
+    if tokenizer:
+        (tmp_path / "model" / "tokenizer_config.json").write_text(json.dumps(tokenizer))
+    model = load_model(settings, EmbeddingHead(Recipe.read(settings)))
+    texts = ["What a Waste of MONEY", "ΟΔΟΣ Straße", "fine", "word and word " * 300]
+    theirs = SentenceTransformer(settings.model, device="cpu").encode(texts)
+    assert model.answers(model.tokenizer.encode(texts, model.max_tokens).rows) == pytest.approx(theirs, abs=1e-4)
+
+
+def test_a_prompt_that_is_not_pooled_is_refused(tmp_path: Path) -> None:
+    settings = saved(tmp_path / "model", QUERY, {}, MEAN | {"include_prompt": False})
+    with pytest.raises(ModelLoadError, match=r"begins texts with 'query: ' and leaves that out when it pools"):
+        Recipe.read(settings)
