@@ -22,6 +22,7 @@ from transformers import AutoModelForCausalLM, ContinuousBatchingConfig, Generat
 
 from batch_generation.completion import Completion, Completions
 from batch_generation.prompts import PromptTokenizer
+from batch_generation.reference_check import check_reference, reference_of
 from batch_generation.sampling import Sampling, seeded_sampling
 from batch_generation.settings import GeneratorSettings
 from batch_generation.stats import GenerationStats
@@ -83,10 +84,14 @@ class Generator:
         self.tokenizer = PromptTokenizer(tokenizer)
         self.device = str(model.device)
         self.precision = str(model.dtype).removeprefix("torch.")
-        self.max_tokens = min(model.config.max_position_embeddings, settings.cache_tokens // 2)
+        # Some have no positions to limit.
+        positions = getattr(model.config, "max_position_embeddings", settings.cache_tokens)
+        self.max_tokens = min(positions, settings.cache_tokens // 2)
         self._on_device_lost = on_device_lost
         self._end_tokens = _end_tokens(model, tokenizer)
+        expected = reference_of(model, self.tokenizer, self._end_tokens)
         self._manager = _start_manager(model, settings, self._end_tokens)
+        check_reference(self._manager, expected, self.precision)
         self._lock = threading.Lock()
         self._numbers = itertools.count()
         self._prompts: dict[str, _Prompt] = {}
@@ -269,7 +274,12 @@ def _start_manager(model: Any, settings: GeneratorSettings, end_tokens: Sequence
         # Would look for kernels on the hub.
         auto_switch_to_flash=False,
     )
-    manager = model.init_continuous_batching(generation_config=config, continuous_batching_config=batching)
+    try:
+        manager = model.init_continuous_batching(generation_config=config, continuous_batching_config=batching)
+    # What kinds of models it does not know.
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelLoadError(f"the model cannot generate in batches: {reason} Use another checkpoint.") from error
     manager.logit_processor = seeded_sampling()
     manager.start()
     _warm_up(manager)

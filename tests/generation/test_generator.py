@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, GenerationConfig
+from transformers import AutoModelForCausalLM, GenerationConfig, RobertaConfig, RobertaForMaskedLM
 
 from batch_generation.completion import Completion
 from batch_generation.generator import Generator
 from batch_generation.prompts import PromptTokenizer
 from batch_generation.sampling import Sampling, gumbel_noise
-from batch_inference.errors import QueueFullError
+from batch_generation.settings import GeneratorSettings
+from batch_inference.errors import ModelLoadError, QueueFullError
 from rehearsal.random_checkpoints import byte_tokenizer
 
 GREEDY = Sampling(temperature=0.0, seed=0)
@@ -148,6 +149,21 @@ def test_a_prompt_that_spells_a_control_token_is_text(is_chat: bool, prompt: str
     control = range(3)
     assert [token for token in ids if token in control] == [token for token in framed if token in control]
     assert prompt in tokenizer._backend.decode(ids, skip_special_tokens=False)
+
+
+def test_a_model_that_looks_ahead_is_refused(tmp_path: Path) -> None:
+    # A masked language model, which transformers loads as a causal one.
+    torch.manual_seed(0)
+    tokenizer = byte_tokenizer(is_chat=False)
+    config = RobertaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+        initializer_range=0.5, pad_token_id=0, max_position_embeddings=200, tie_word_embeddings=False,
+    )  # fmt: skip
+    RobertaForMaskedLM(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    settings = GeneratorSettings(model=str(tmp_path), device="cpu", cache_tokens=1024, max_batch_tokens=64)
+    with pytest.raises(ModelLoadError, match=r"otherwise here than in transformers' own generate"):
+        Generator.start(settings)
 
 
 def test_a_temperature_next_to_zero_is_zero() -> None:
