@@ -115,6 +115,22 @@ def test_failed_rows_are_asked_again_and_others_keep_their_answers(service: Serv
     assert "was scored with --analyses emotion,topic" in other.stderr
 
 
+def test_labels_that_differ_in_case_alone_have_a_column_each(service: Service, run: Run, tmp_path: Path) -> None:
+    service[1].behaviour.analyses["mood"] = ("pos", "POS", "Größe")
+    source, first, again, whole = _input(tmp_path, 30), *(tmp_path / f"{name}.csv" for name in ("f", "a", "w"))
+    asked = ("--text-column", "review", "--analyses", "mood", "--all-scores", "--url", service[0])
+    assert run("score", source, *asked, "--out", whole).exit_code == 3
+    row = _rows(whole)[0]
+    scores = {name: float(cell) for name, cell in row.items() if name.startswith("mood_score_")}
+    assert list(scores) == ["mood_score_Größe", "mood_score_POS", "mood_score_pos"]
+    assert sum(scores.values()) == pytest.approx(1, abs=0.01)
+    service[1].behaviour.refused_texts = frozenset({"review 3"})
+    assert run("score", source, *asked, "--out", first).exit_code == 3
+    service[1].behaviour.refused_texts = frozenset()
+    assert run("score", first, *asked, "--retry-errors", "--out", again).exit_code == 3
+    assert again.read_bytes() == whole.read_bytes()
+
+
 def test_a_run_killed_twice_ends_as_one_that_was_not(run: Run, tmp_path: Path) -> None:
     source, out, whole = _input(tmp_path, 2000), tmp_path / "out.csv", tmp_path / "whole.csv"
     with serving(Behaviour(delay_s=0.15)) as (url, stand_in):

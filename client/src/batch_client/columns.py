@@ -25,6 +25,14 @@ class Shape:
     scored: Sequence[str] = ()
     is_multi_label: bool = False
 
+    @cached_property
+    def score_names(self) -> Mapping[str, str]:
+        """How the column of each label's probability is called, after the analysis: in lower case, unless labels
+        differ in nothing else."""
+        cases = ({label.lower() for label in self.scored}, {label.upper() for label in self.scored})
+        is_lower = all(len(case) == len(self.scored) for case in cases)
+        return {label: f"score_{label.lower() if is_lower else label}" for label in self.scored}
+
 
 @dataclass(frozen=True)
 class PredictionColumns:
@@ -92,7 +100,7 @@ class PredictionColumns:
                 added += [(prefix + each, kind) for each, kind in counts]
             if shape.is_multi_label:
                 added.append((f"{stem}labels", str))
-            added += [(f"{stem}score_{label.lower()}", float) for label in shape.scored]
+            added += [(stem + score_name, float) for score_name in shape.score_names.values()]
         if self.analyses:
             added += [(prefix + each, kind) for each, kind in counts]
         return [*added, (f"{prefix}error", str)]
@@ -108,9 +116,9 @@ class PredictionColumns:
         if shape.is_multi_label and analysis.labels is not None:
             row[f"{stem}labels"] = LABEL_SEPARATOR.join(analysis.labels)
         scores = analysis.scores or {}
-        for label in shape.scored:
+        for label, score_name in shape.score_names.items():
             if label in scores:
-                row[f"{stem}score_{label.lower()}"] = round(scores[label], _DIGITS)
+                row[stem + score_name] = round(scores[label], _DIGITS)
 
 
 def shapes_of(outcomes: Iterable[Outcome]) -> dict[str, Shape]:

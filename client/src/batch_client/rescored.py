@@ -141,8 +141,10 @@ class RescoredArrowReader(RescoredReader):
 
 
 def _score_columns(columns: Sequence[str], start: str) -> dict[str, str]:
-    """The columns of probabilities, whose names begin so, by label."""
-    return {column[len(start) :].upper(): column for column in columns if column.startswith(start)}
+    """The columns of probabilities, whose names begin so, by label: upper case, unless they differ in case alone."""
+    found = {column[len(start) :]: column for column in columns if column.startswith(start)}
+    upper = {label.upper(): column for label, column in found.items()}
+    return upper if len(upper) == len(found) else found
 
 
 def _is_empty(cell: Any) -> bool:
