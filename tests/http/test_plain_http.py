@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import httpx
 import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
 
+from batch_http.health import add_health
 from rehearsal.dev_server import Server
 
 PAGE = "http://localhost:3000"
@@ -49,3 +54,13 @@ def test_the_pages_of_origins_that_are_named_may_call(embedder_server: Server) -
         assert answer.headers["access-control-allow-origin"] == PAGE
         other = client.post("/v1/embeddings", json={"input": "a"}, headers={"Origin": "http://evil.example"})
         assert "access-control-allow-origin" not in other.headers
+
+
+def test_health_says_whether_requests_are_taken() -> None:
+    app = FastAPI()
+    add_health(app)
+    client = TestClient(app)
+    assert client.get("/health").status_code == 503
+    for is_ready, status in ((True, 200), (False, 503)):
+        app.engine = SimpleNamespace(is_ready=is_ready)  # type: ignore[attr-defined]
+        assert client.get("/health").status_code == status
