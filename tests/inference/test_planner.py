@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_inference.planner import PassCost, plan_by_arrival, plan_pass
+from rehearsal.texts import OWN_SHORT_TEXTS
 
 QUEUES = st.dictionaries(st.integers(1, 512), st.integers(1, 40), min_size=1, max_size=60)
 COSTS = st.builds(
@@ -48,6 +49,19 @@ def test_every_text_is_run_once(waiting: dict[int, int], cost: PassCost) -> None
         done.update(plan)
         left -= Counter(plan)
     assert done == Counter(waiting)
+
+
+def test_there_is_little_padding_among_tweets() -> None:
+    cost = PassCost(max_batch_tokens=1024, overhead_tokens=32)
+    lengths = [2 + 4 * len(line.split()) // 3 for line in OWN_SHORT_TEXTS.read_text(encoding="utf-8").splitlines()]
+    left, computed_tokens = Counter(lengths), 0
+    while left:
+        plan = plan_pass(left, next(iter(left)), cost)
+        computed_tokens += sum(plan.values()) * max(plan)
+        left -= Counter(plan)
+    padding_ratio = 1 - sum(lengths) / computed_tokens
+    in_order = [lengths[start : start + 16] for start in range(0, len(lengths), 16)]
+    assert padding_ratio < 0.1 < 0.3 < 1 - sum(lengths) / sum(len(chunk) * max(chunk) for chunk in in_order)
 
 
 @given(st.lists(st.integers(1, 512), min_size=1, max_size=200))
