@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ ADAPTER_WEIGHTS = {"adapter_model.safetensors", "adapter_model.bin"}
 
 PARTS_OF_TOKENIZERS = ("token", "vocab", "sentencepiece", "spiece", "spm", "bpe", "tekken")
 """The name of each file that a tokenizer of transformers is made of has one of these."""
+
+SENTENCEPIECE = ("sentencepiece", "spiece", "spm")
+"""Those of the ones that need another library, which is not among the image's packages."""
 
 PARTS_OF_CLASSIFIERS = ("classif", "score", "logits_proj", "summary")
 """What sits on the encoder of a classifier of transformers has weights with one of these in their names."""
@@ -96,6 +100,12 @@ def _why_unusable(paths: set[Path], folder: Path | None) -> str | None:
         return (
             "has no vocabulary: there are no files of a tokenizer, such as tokenizer.json. Put them beside the "
             "weights: tokenizer.save_pretrained writes them."
+        )
+    pieces = sorted(name for name in files if any(part in name for part in SENTENCEPIECE))
+    if pieces and "tokenizer.json" not in files and find_spec("sentencepiece") is None:
+        return (
+            f"has its tokenizer in {pieces[0]} only, which nothing here can read. Write a tokenizer.json beside it, "
+            "where sentencepiece is installed: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)."
         )
     return None
 

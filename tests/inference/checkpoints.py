@@ -189,6 +189,13 @@ def save_without_vocabulary(folder: Path) -> Path:
     return folder
 
 
+def save_sentencepiece_only(folder: Path) -> Path:
+    """ALBERT as Google published it."""
+    save_model(folder, "albert")
+    (folder / "spiece.model").write_bytes(b"\n\x0e\n\x05<unk>\x15\0\0\0\0\x18\x02")
+    return folder
+
+
 def save_half(folder: Path) -> Path:
     """One weight of many is not there."""
     save_checkpoint(folder)

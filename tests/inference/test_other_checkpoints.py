@@ -151,6 +151,10 @@ REFUSED: dict[str, tuple[made.Make, str]] = {
         made.save_without_vocabulary,
         r"has no vocabulary: its tokenizer knows no word .* \(.*tokenizer\.json.*\) beside the weights",
     ),
+    "a tokenizer of SentencePiece only": (
+        made.save_sentencepiece_only,
+        r"has its tokenizer in spiece\.model only.* Write a tokenizer\.json beside it",
+    ),
     "a model beside an adapter": (made.save_beside_adapter, r"holds a model and a LoRA adapter.* If it has, remove"),
     "folders of a training": (
         made.save_in_folders,
