@@ -16,10 +16,11 @@ import ray
 from ray.data.checkpoint import CheckpointConfig
 
 from batch_ray.scorer import Scorer
+from batch_ray.unwritten import bound_unwritten
 
 ROWS_PER_BLOCK = 2000
-"""What a crash costs an actor: Ray remembers whole blocks. Left alone it makes blocks of up to 128 MiB, so that a small
-input is one block, and a crash at its end loses everything."""
+"""A crash loses whole blocks. Left alone Ray makes them of up to 128 MiB: a small input would be one block, and be lost
+to its last row."""
 
 BATCH_ROWS = 500
 """Rows in one call of the engine: enough to fill its passes."""
@@ -69,7 +70,9 @@ def score(
     config.checkpoint_actor_pool_max_size = 1
     config.checkpoint_actor_memory_bytes = FILTER_MEMORY_BYTES
     context.checkpoint_config = config
-    rows = ray.data.read_parquet(source)
+    bound_unwritten(context, num_actors)
+    # Spark's old timestamps (INT96), which Arrow takes for nanoseconds: these end in 2262, Spark's own in 9999.
+    rows = ray.data.read_parquet(source, dataset_kwargs={"coerce_int96_timestamp_unit": "us"})
     missing = {text_column, id_column} - set(rows.schema().names)
     if missing:
         raise ValueError(
@@ -79,6 +82,8 @@ def score(
         Scorer,
         fn_constructor_args=[text_column, list(analyses)],
         batch_size=BATCH_ROWS,
+        # NumPy has no nulls among integers, and no nested values: those would be changed on their way.
+        batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(size=num_actors),
         num_gpus=1 if use_gpu else 0,
     ).write_parquet(target)
@@ -95,7 +100,9 @@ def main() -> int:
         "--actors", type=int, default=1, help="engines: one for each GPU, or one or two on a CPU machine"
     )
     parser.add_argument("--gpu", action="store_true", help="give each actor a GPU")
-    parser.add_argument("--rows-per-block", type=int, default=ROWS_PER_BLOCK, help="what a crash costs an actor")
+    parser.add_argument(
+        "--rows-per-block", type=int, default=ROWS_PER_BLOCK, help="a crash costs up to 3 blocks an actor"
+    )
     parser.add_argument("--analyses", help="names, such as sentiment,emotion; left out: the sentiment")
     parser.add_argument("--address", help="of a Ray cluster, or 'auto'; left out, one is started on this machine")
     args = parser.parse_args()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
+import pyarrow as pa
 from pydantic import TypeAdapter, ValidationError
 
 from batch_classification.analysed import held_labels
@@ -15,10 +15,6 @@ from batch_inference.errors import ForwardPassError
 from schemas import DEFAULT_MAX_LENGTH
 
 _TEXT = TypeAdapter(Text)
-
-Columns = dict[str, np.ndarray[Any, Any]]
-"""A batch as Ray Data hands it over: arrays of equal length, by column."""
-
 
 class Scorer:
     """Loads the models once and classifies batches with them; the environment says which, as for the service.
@@ -42,14 +38,15 @@ class Scorer:
                 "BATCH_PROCESSOR_ANALYSES names further ones"
             )
 
-    def __call__(self, rows: Columns) -> Columns:
-        """The rows with columns `sentiment`, `confidence`, `token_count`, `truncated` and `error`.
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        """The rows with the columns of their answers, which replace any of their own of these names.
 
+        Without analyses: `sentiment`, `confidence`, `token_count`, `truncated` and `error`.
         With analyses, each has the columns NAME and NAME_confidence, and NAME_labels, a list, where several may hold;
         `token_count` is the first one's, and `truncated` says that one of them did not see the whole text.
         A text that the service would refuse, or that a model fails on, has its reason in `error` and nulls elsewhere.
         """
-        values = rows[self._text_column].tolist()
+        values = rows[self._text_column].to_pylist()
         errors: list[str | None] = [_why_invalid(value) for value in values]
         answers: list[Mapping[str, Any]] = [{}] * len(values)
         valid = [index for index, error in enumerate(errors) if error is None]
@@ -62,19 +59,24 @@ class Scorer:
                     [answers[index]] = self._answers([values[index].strip()])
                 except ForwardPassError as error:
                     errors[index] = str(error)
-        added = {name: _column([answer.get(name) for answer in answers]) for name in self._columns()}
-        return rows | added | {"error": _column(errors)}
+        columns = self._columns()
+        rows = rows.drop_columns([name for name in (*columns, "error") if name in rows.column_names])
+        for name, kind in columns.items():
+            rows = rows.append_column(name, pa.array([answer.get(name) for answer in answers], kind))
+        rows = rows.append_column("error", pa.array(errors, pa.string()))
+        # Metadata of whoever wrote the rows may list the columns (Spark's schema, pandas'), and hide the new ones.
+        return rows.replace_schema_metadata(None)
 
-    def _columns(self) -> list[str]:
-        """Those that are added, `error` apart."""
-        if not self._analyses:
-            return ["sentiment", "confidence", "token_count", "truncated"]
-        names = []
+    def _columns(self) -> dict[str, pa.DataType]:
+        """Those that are added, `error` apart, and their types: the same in every file."""
+        columns: dict[str, pa.DataType] = {}
         for name in self._analyses:
-            names += [name, f"{name}_confidence"]
+            columns |= {name: pa.string(), f"{name}_confidence": pa.float64()}
             if self._engine.served[name].model.head.is_multi_label:
-                names.append(f"{name}_labels")
-        return [*names, "token_count", "truncated"]
+                columns[f"{name}_labels"] = pa.list_(pa.string())
+        if not self._analyses:
+            columns = {"sentiment": pa.string(), "confidence": pa.float64()}
+        return columns | {"token_count": pa.int64(), "truncated": pa.bool_()}
 
     def _answers(self, texts: list[str]) -> list[dict[str, Any]]:
         """The cells of each text's row, by column. Raises ForwardPassError if a model fails."""
@@ -108,9 +110,3 @@ def _why_invalid(value: object) -> str | None:
         problem = error.errors(include_url=False)[0]
         return f"the text {problem['msg']}" if "ctx" in problem or problem["type"] != "string_type" else "not a string"
     return None
-
-
-def _column(values: list[Any]) -> np.ndarray[Any, Any]:
-    column = np.empty(len(values), dtype=object)
-    column[:] = values
-    return column
