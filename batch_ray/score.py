@@ -11,8 +11,10 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import ray
+from pyarrow import dataset
 from ray.data.checkpoint import CheckpointConfig
 
 from batch_ray.scorer import Scorer
@@ -71,8 +73,7 @@ def score(
     config.checkpoint_actor_memory_bytes = FILTER_MEMORY_BYTES
     context.checkpoint_config = config
     bound_unwritten(context, num_actors)
-    # Spark's old timestamps (INT96), which Arrow takes for nanoseconds: these end in 2262, Spark's own in 9999.
-    rows = ray.data.read_parquet(source, dataset_kwargs={"coerce_int96_timestamp_unit": "us"})
+    rows = ray.data.read_parquet(source, **_for_int96(source))
     missing = {text_column, id_column} - set(rows.schema().names)
     if missing:
         raise ValueError(
@@ -118,6 +119,17 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def _for_int96(source: str) -> dict[str, Any]:
+    """What Ray needs to read Spark's old timestamps (INT96) in microseconds, as Spark counts. Nothing without any.
+
+    Arrow takes them for nanoseconds, which end in 2262: Spark's 9999-12-31 would become a day of 1816.
+    """
+    options = {"coerce_int96_timestamp_unit": "us"}
+    schema = dataset.dataset(source, format=dataset.ParquetFileFormat(**options)).schema
+    is_there = schema != dataset.dataset(source, format="parquet").schema
+    return {"schema": schema, "dataset_kwargs": options} if is_there else {}
 
 
 def _absolute(path: str) -> str:
