@@ -16,6 +16,7 @@ from schemas import DEFAULT_MAX_LENGTH
 
 _TEXT = TypeAdapter(Text)
 
+
 class Scorer:
     """Loads the models once and classifies batches with them; the environment says which, as for the service.
 
