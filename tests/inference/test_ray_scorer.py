@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+import pyarrow as pa
 import pytest
 
 from batch_ray.scorer import Scorer
@@ -20,13 +20,13 @@ def scorer() -> Scorer:
 
 
 def test_each_analysis_has_its_columns(scorer: Scorer) -> None:
-    texts = np.array(["I feel so lonely and depressed, I cried all day", None, "What a happy day, I love it"], object)
-    scored = scorer({"id": np.arange(3), "text": texts})
-    assert list(scored) == [
+    texts = ["I feel so lonely and depressed, I cried all day", None, "What a happy day, I love it"]
+    scored = scorer(pa.table({"id": [0, 1, 2], "emotion": ["of the file", None, None], "text": texts}))
+    assert scored.column_names == [
         "id", "text", "emotion", "emotion_confidence", "sentiment", "sentiment_confidence", "token_count", "truncated",
         "error",
     ]  # fmt: skip
-    assert scored["emotion"].tolist() == ["SADNESS", None, "JOY"]
-    assert scored["sentiment"].tolist() == ["NEGATIVE", None, "POSITIVE"]
-    assert scored["error"].tolist() == [None, "not a string", None]
-    assert scored["truncated"].tolist() == [False, None, False]
+    assert scored["emotion"].to_pylist() == ["SADNESS", None, "JOY"]
+    assert scored["sentiment"].to_pylist() == ["NEGATIVE", None, "POSITIVE"]
+    assert scored["error"].to_pylist() == [None, "not a string", None]
+    assert scored["truncated"].to_pylist() == [False, None, False]
