@@ -28,8 +28,14 @@ class FewUnwritten(BackpressurePolicy):
         writing = next((after for after in op.output_dependencies if after.name == "Write"), None)
         if writing is None:
             return True
-        num_scored = op.metrics.num_task_outputs_generated
-        num_unwritten = op.metrics.num_tasks_running + num_scored - writing.metrics.num_task_inputs_processed
+        # What is there now, and no difference of two totals: blocks that Ray merges, splits or drops on the way would
+        # hold their slots until the end.
+        num_unwritten = (
+            op.metrics.num_tasks_running
+            + self._topology[op].total_enqueued_output_blocks()
+            + writing.internal_input_queue_num_blocks()
+            + writing.metrics.num_tasks_running
+        )
         return bool(num_unwritten < self._data_context.get_config(_MAX_BLOCKS))
 
 

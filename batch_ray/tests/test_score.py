@@ -26,6 +26,7 @@ NUM_ROWS = int(os.environ.get("ROWS", "6000"))
 ROWS_PER_BLOCK = max(500, NUM_ROWS // 50)
 NUM_ACTORS = 2
 TIMEOUT_S = 1500
+pytestmark = pytest.mark.timeout(2 * TIMEOUT_S)
 
 
 @pytest.fixture
