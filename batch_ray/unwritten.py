@@ -16,7 +16,7 @@ BLOCKS_PER_ACTOR = 3
 _MAX_BLOCKS = "batch_ray.max_unwritten_blocks"
 
 
-class FewUnwritten(BackpressurePolicy):
+class FewUnwritten(BackpressurePolicy):  # type: ignore[misc]
     """Gives the scoring actors no more blocks while as many as allowed are with them or wait to be written.
 
     Ray's own policies count the bytes of its object store, which is large: on a machine whose disk is slower than its
