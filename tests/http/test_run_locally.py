@@ -17,10 +17,13 @@ import httpx
 import psutil
 import pytest
 
+from batch_embedding.settings import MINILM_MODEL, EmbedderSettings
+from batch_inference.settings import load_settings
 from rehearsal.dev_server import ROOT
 from rehearsal.ports import free_port
 from rehearsal.small_classifiers import save_checkpoint
 from tests.inference.checkpoints import save_empty, save_masked_language_model, save_without_tokenizer
+from tools.run_locally import BUNDLED, Service
 
 
 @contextmanager
@@ -96,6 +99,16 @@ def test_a_chute_of_any_file_has_statistics_a_document_and_a_page() -> None:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
     assert process.returncode == 0
+
+
+def test_the_embedder_has_the_hubs_name_and_not_a_path_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for field in ("model", "served_as"):
+        # What it sets is taken back after the test.
+        monkeypatch.setenv(EmbedderSettings.variable(field), "x")
+        monkeypatch.delenv(EmbedderSettings.variable(field))
+    service = Service.of("batch_embedder", BUNDLED, "http://127.0.0.1:8000")
+    assert Path(service.model).is_dir()
+    assert load_settings(EmbedderSettings).served_names == [MINILM_MODEL, "all-MiniLM-L6-v2"]
 
 
 @pytest.mark.parametrize(
