@@ -22,6 +22,7 @@ from transformers import (
 
 from batch_classification.settings import BUNDLED_MODEL_PATH
 from batch_inference.sample_texts import SAMPLE_TEXTS
+from rehearsal.random_checkpoints import byte_tokenizer
 from rehearsal.small_classifiers import SMALL, save_checkpoint, save_model
 
 
@@ -141,6 +142,35 @@ def save_pad_without_embedding(folder: Path) -> Path:
     tokenizer.add_special_tokens({"pad_token": "[NOTHING]"})
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def save_with_markers_among_bytes(folder: Path) -> Path:
+    """The same of byte-level BPE, which tiktoken encodes if nothing was added."""
+    tokenizer = byte_tokenizer(is_chat=False)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["[E1]", "[/E1]"]})
+    save_model(folder, "bert", vocab_size=len(tokenizer), pad_token_id=0)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def save_with_token_types(folder: Path) -> Path:
+    """Its texts are of the second type, as the second half of a pair is."""
+    save_checkpoint(folder, "bert")
+    for name, change in (("tokenizer.json", _second_types), ("tokenizer_config.json", _asks_for_types)):
+        content = json.loads((folder / name).read_text(encoding="utf-8"))
+        change(content)
+        (folder / name).write_text(json.dumps(content), encoding="utf-8")
+    return folder
+
+
+def _second_types(state: Any) -> None:
+    for part in state["post_processor"]["single"]:
+        for kind in part.values():
+            kind["type_id"] = 0 if kind["id"] == "<s>" else 1
+
+
+def _asks_for_types(config: Any) -> None:
+    config["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]
 
 
 def save_cut_at_the_start(folder: Path) -> Path:

@@ -62,8 +62,8 @@ SERVED: dict[str, made.Make] = {
             "mpnet", "longformer", "data2vec-text", "roberta-prelayernorm", "ibert", "modernbert",
         )
     },
-    "vocab.txt only, token types": made.save_vocab_txt_only,
-    "padded on the left, other token types": made.save_xlnet,
+    "vocab.txt only": made.save_vocab_txt_only,
+    "padded on the left": made.save_xlnet,
     "no pad token": made.save_gpt2,
     "a slow tokenizer": made.save_bertweet,
     "sharded": made.save_sharded,
@@ -71,6 +71,8 @@ SERVED: dict[str, made.Make] = {
     "stored in bfloat16": made.save_in_half,
     "tokenizer.json that pads and truncates": made.with_tokenizer(made.pads_and_truncates),
     "markers for texts to hold": made.save_with_markers,
+    "markers among bytes": made.save_with_markers_among_bytes,
+    "token types of its own": made.save_with_token_types,
     "the end of long texts": made.save_cut_at_the_start,
     "another pad token than its tokenizer's": made.of_kind("roberta", pad_token_id=0),
     "labels that are numbers": lambda folder: made.save_with_config(folder, id2label={"0": 1, "1": 2, "2": 5}),
@@ -86,11 +88,11 @@ SERVED: dict[str, made.Make] = {
 FORWARDS = {"roberta": ("packed", "padded"), "bert": ("packed", "padded")} | dict.fromkeys(
     [
         "distilbert", "electra", "albert", "deberta", "deberta-v2", "mpnet", "longformer", "data2vec-text",
-        "roberta-prelayernorm", "ibert", "modernbert", "padded on the left, other token types", "no pad token",
+        "roberta-prelayernorm", "ibert", "modernbert", "padded on the left", "no pad token",
         "multi-label, padded",
     ],
     ("auto",),
-)  # fmt: skip
+) | {"token types of its own": ("padded",)}  # fmt: skip
 """Which passes a kind is tried on; `packed` alone if it is not here. What cannot be packed has `auto` for `padded`."""
 
 
