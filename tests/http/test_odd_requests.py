@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import httpx
 import pytest
@@ -80,6 +81,14 @@ def test_a_field_that_is_given_twice(client: httpx.Client, body: bytes, field: s
     assert response.status_code == 400
     [problem] = problems_of(response)
     assert f"{field} is given twice" in problem["msg"]
+
+
+@pytest.mark.parametrize("form", [{"data": {"texts": "fine"}}, {"files": {"texts": b"fine"}}])
+def test_a_form_is_called_one(client: httpx.Client, form: dict[str, Any]) -> None:
+    response = client.post("/process-batch", **form)
+    assert response.status_code == 400
+    [problem] = response.json()["detail"]
+    assert (problem["type"], problem["msg"].partition(";")[0]) == ("form_body", "the body is a form")
 
 
 def test_what_looks_like_a_field_given_twice(client: httpx.Client) -> None:
