@@ -66,6 +66,7 @@ def test_odd_csv_is_read_as_it_is(service: Service, run: Run, tmp_path: Path, co
     ("content", "message"),
     [
         (b"review,id\ngood,1\ncaf\xe9,2\n", "line 3: byte 0xe9 is not valid UTF-8; say which encoding"),
+        (b"review\ncaf\xc3\xa9\ncaf\xe9\n", "line 3: byte 0xe9 is not valid UTF-8, but line 2 is: the file mixes"),
         (b"review,id\ngood,1\nbad,2,3\n", "line 3: the row has 3 cells, but there are 2 columns"),
         (b"review,id\ngood\n", "line 2: the row has 1 cells"),
         (b'review,id\ngood,1\n"bad,2\nc,3\n', "row that begins in line 3: unexpected end of data"),

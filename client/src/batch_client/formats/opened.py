@@ -63,17 +63,21 @@ class TextFile:
     def _undecodable(self) -> str:
         advice = "say which encoding the file has with --encoding"
         if self.encoding.startswith("utf-8"):
+            utf8_line: int | None = None
             with open_binary(self.path, self.name) as binary:
                 for number, line in enumerate(binary, 1):
                     try:
                         line.decode()
+                        if utf8_line is None and not line.isascii():
+                            utf8_line = number
                     except UnicodeDecodeError as error:
                         if error.reason == "unexpected end of data" and not line.endswith(b"\n"):
                             return f"{self.name} ends within a character; it was cut short: get it whole"
-                        byte = f"byte 0x{line[error.start]:02x}"
-                        return (
-                            f"{self.name}, line {number}: {byte} is not valid UTF-8; {advice}{_likely_encoding(line)}"
-                        )
+                        found = f"{self.name}, line {number}: byte 0x{line[error.start]:02x} is not valid UTF-8"
+                        if utf8_line is not None:
+                            # Another encoding would change what is right in that line, and nobody would see it.
+                            return f"{found}, but line {utf8_line} is: the file mixes encodings; correct line {number}"
+                        return f"{found}; {advice}{_likely_encoding(line)}"
         return f"{self.name} is not valid {self.encoding}; {advice}"
 
 
