@@ -94,6 +94,7 @@ def test_several_files_go_to_a_folder_in_one_format(service: Service, run: Run, 
     ("further", "words"),
     [
         (["{}/twin/a.csv"], "would both be"),
+        (["{}/a.csv"], "a.csv is given twice; leave it out once"),
         (["-"], "several inputs are files and folders of this machine, and so is --out; not -"),
         (["{}/b.csv", "--report", "r.html"], "--report is for one input"),
         (["{}/bad.csv"], "bad.csv has no column 'review'"),

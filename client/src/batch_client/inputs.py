@@ -110,9 +110,12 @@ def _check(pairs: Sequence[Pair], sources: Sequence[str], left_out: Sequence[str
         raise InputError(f"there is no file to score in {listed(sources)}{advice}")
     sources_by_out: dict[str, str] = {}
     for pair in pairs:
-        other = sources_by_out.setdefault(os.path.normcase(os.path.abspath(pair.out)), pair.source)
-        if other is not pair.source:
+        key = os.path.normcase(os.path.abspath(pair.out))
+        if (other := sources_by_out.get(key)) == pair.source:
+            raise InputError(f"{other} is given twice; leave it out once")
+        if other is not None:
             raise InputError(
                 f"the results of {other} and {pair.source} would both be {pair.out}; "
                 "rename one, or give the folder that holds both"
             )
+        sources_by_out[key] = pair.source
