@@ -6,11 +6,14 @@ import pytest
 
 LEFT_OUT = "slow: `make test-slow` runs it"
 
-SHARED = {"server", "client", "instance", "narrow_instance", "faulty", "impatient", "embedder", "deployer", "fuzzed"}
-"""Session fixtures that cost seconds of a processor: with two workers, only one of them makes each."""
+SHARED = {"server", "client", "instance", "narrow_instance", "faulty", "impatient", "embedder", "fuzzed"}
+"""Fixtures that cost seconds of a processor: with two workers, only one of them makes each."""
 
-FURTHER = {"embedder_server", "generator_server"}
-"""Those that tests of several folders share."""
+ACROSS_FOLDERS = {
+    "embedder_server": "further servers", "generator_server": "further servers",
+    "deployer": "deployers", "deployment": "deployers", "reader": "deployers",
+}  # fmt: skip
+"""Those that tests of several folders share, or what they are made of: groups by fixture."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -26,8 +29,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _group_of(item: pytest.Item) -> str:
     """Tests of one group run on one worker: those of a file, or those of all files that use what is shared."""
     names = set(getattr(item, "fixturenames", ()))
-    if FURTHER & names:
-        return "further/servers"
+    if across := {ACROSS_FOLDERS[name] for name in names & ACROSS_FOLDERS.keys()}:
+        return max(across)
     folder = item.path.parent.name
     shared = SHARED & names
     return f"{folder}/{'servers' if shared else item.path.stem}"

@@ -89,7 +89,7 @@ def running(workspace: Path) -> Iterator[Running]:
         yield Running(f"http://127.0.0.1:{port}", process, output)
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=60)
+        assert process.wait(timeout=60) == 0
 
 
 def run(command: str, running: Running, workspace: Path) -> tuple[list[str], int]:

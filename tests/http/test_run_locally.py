@@ -68,19 +68,9 @@ def test_a_taken_port_is_told_in_one_sentence_before_anything_loads(offset: int,
     assert errors.count("\n") == 1
 
 
-def test_ready_is_said_when_the_service_answers_and_ctrl_c_ends_it() -> None:
-    port = free_port()
-    process = start(port)
-    try:
-        assert _until_ready(process).startswith(f"Ready at http://127.0.0.1:{port} with the model 'bundled'")
-        assert httpx.get(f"http://127.0.0.1:{port}/batch-stats", timeout=60).json()["model"] == "bundled"
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
-    assert process.returncode == 0
-
-
-def test_a_chute_of_any_file_has_statistics_a_document_and_a_page() -> None:
+@pytest.mark.slow
+def test_a_chute_of_any_file_has_statistics_a_document_and_a_page_and_ctrl_c_ends_it() -> None:
+    """Those of the repository: tests/docs/test_readme.py."""
     port = free_port()
     process = start(port, "--chute", "examples/toxicity.py", "--model", "models/tiny-sentiment")
     try:

@@ -12,6 +12,7 @@ from rehearsal.api_server import running_fake_api
 from rehearsal.deployment import Deployer
 from rehearsal.fake_api import FakeApi
 from rehearsal.running import Instance, running_instance
+from tests.platform.deploying import Deploying
 
 
 @pytest.fixture(scope="session")
@@ -54,3 +55,10 @@ def account_in_use(fake_platform: FakeApi, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("chutes.config._config", None)
     vars(fake_platform).update(vars(FakeApi(fake_platform.account, fake_platform.url)))
     return fake_platform
+
+
+@pytest.fixture
+def deploy(deployer: Deployer, account_in_use: FakeApi) -> Iterator[Deploying]:
+    yield Deploying(deployer, account_in_use)
+    for log in deployer.clone.glob("build-*.log"):
+        log.unlink()

@@ -1,10 +1,11 @@
-"""What the tests of this folder deploy by hand."""
+"""What the tests of this folder deploy by hand, or with `make deploy`."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+from rehearsal.deployment import Deployer
 from rehearsal.fake_api import FakeApi
 from rehearsal.forge import UploadedImage
 
@@ -24,3 +25,14 @@ def deployed_by_hand(api: FakeApi, **change: Any) -> dict[str, Any]:
     """Deploy `CHUTE` on the image `built`; what the server answers."""
     api.images.setdefault("built", UploadedImage("built", "FROM parachutes/python:3.12", b"context"))
     return api.create_chute(json.dumps(CHUTE | change).encode(), accept_fee=True)
+
+
+class Deploying:
+    """`make deploy` in a clean clone, against a platform of its own."""
+
+    def __init__(self, deployer: Deployer, api: FakeApi) -> None:
+        self.deployer = deployer
+        self.api = api
+
+    def __call__(self, *arguments: str, **settings: str) -> tuple[int, str]:
+        return self.deployer.run("tests.platform.warm_deploy", *(arguments or ("--yes",)), **settings)

@@ -52,11 +52,11 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         yield Deployment(api, deployer, next(iter(api.images.values())), api.deployments[0], built + deployed)
 
 
-def test_the_deployed_instance_serves(deployment: Deployment, tmp_path: Path) -> None:
-    # No bytecode anywhere: the platform deletes it from the image, and everything is compiled anew at each start.
-    with instance_of(
-        deployment.image, deployment.chute, tmp_path, PYTHONPYCACHEPREFIX=str(tmp_path / "none")
-    ) as client:
+@pytest.mark.parametrize("has_bytecode", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_the_deployed_instance_serves(deployment: Deployment, tmp_path: Path, has_bytecode: bool) -> None:
+    # The platform deletes the bytecode of the packages from the image: all of them are compiled anew at each start.
+    without = {} if has_bytecode else {"PYTHONPYCACHEPREFIX": str(tmp_path / "none")}
+    with instance_of(deployment.image, deployment.chute, tmp_path, **without) as client:
         batch = client.post("/process-batch", json={"texts": ["I love this!", "What a waste of money."]}).json()
         assert [result["sentiment"] for result in batch["results"]] == ["POSITIVE", "NEGATIVE"]
         stats = client.get("/batch-stats").json()
@@ -172,17 +172,18 @@ def test_an_edit_of_the_code_does_not_install_the_packages_anew(deployment: Depl
     assert not [line for line in directives[:install] if line.startswith("ENV BATCH_PROCESSOR_")]
 
 
-@pytest.mark.parametrize(
-    "forgotten",
-    [
-        "batch_inference/*.py",
-        "batch_inference/forward/*.py",
-        "batch_http/*.py",
-        "schemas.py",
-        "image.py",
-        "models/tiny-sentiment/*",
-    ],
-)
+FORGOTTEN = [
+    "batch_inference/forward/*.py",
+    "models/tiny-sentiment/*",
+    *(
+        pytest.param(pattern, marks=pytest.mark.slow)
+        for pattern in ("batch_inference/*.py", "batch_http/*.py", "schemas.py", "image.py")
+    ),
+]
+"""Directives of the Dockerfile."""
+
+
+@pytest.mark.parametrize("forgotten", FORGOTTEN)
 def test_a_file_forgotten_in_the_image_is_caught(deployment: Deployment, tmp_path: Path, forgotten: str) -> None:
     assert f"ADD {forgotten} " in deployment.image.dockerfile
     with (

@@ -4,32 +4,12 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
 
 import pytest
 
-from rehearsal.deployment import Deployer
-from rehearsal.fake_api import FakeApi
 from rehearsal.forge import Forge
+from tests.platform.deploying import Deploying
 from tools.deploy import reason_in, run_sdk, shown
-
-
-class Deploying:
-    """`make deploy` in a clean clone, against a platform of its own."""
-
-    def __init__(self, deployer: Deployer, api: FakeApi) -> None:
-        self.deployer = deployer
-        self.api = api
-
-    def __call__(self, *arguments: str, **settings: str) -> tuple[int, str]:
-        return self.deployer.run("tests.platform.warm_deploy", *(arguments or ("--yes",)), **settings)
-
-
-@pytest.fixture
-def deploy(deployer: Deployer, account_in_use: FakeApi) -> Iterator[Deploying]:
-    yield Deploying(deployer, account_in_use)
-    for log in deployer.clone.glob("build-*.log"):
-        log.unlink()
 
 
 def test_all_the_way_and_once_more(deploy: Deploying) -> None:
@@ -120,15 +100,6 @@ def test_an_account_that_does_not_exist_and_a_platform_that_does_not_answer(depl
     code, printed = deploy(CHUTES_API_URL="http://127.0.0.1:9")
     assert code == 2
     assert "http://127.0.0.1:9 cannot be reached" in printed.splitlines()[-1]
-
-
-@pytest.mark.parametrize("chute", ["batch_generator", "batch_embedder"])
-def test_the_further_chutes_go_the_same_way(deploy: Deploying, chute: str) -> None:
-    name = chute.replace("_", "-")
-    code, printed = deploy("--yes", "--chute", chute, **{f"{chute.upper()}_USERNAME": "rehearsal"})
-    assert code == 0, printed
-    assert f"{name} is deployed, at https://rehearsal-{name}.chutes.ai." in printed
-    assert f"make watch CHUTE={chute}\n" in printed
 
 
 def test_what_the_sdk_says_is_found_in_what_it_prints() -> None:

@@ -5,82 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from urllib.parse import urlsplit
 
-from h2.config import H2Configuration
-from h2.connection import H2Connection
 from h2.errors import ErrorCodes
-from h2.events import ConnectionTerminated, RemoteSettingsChanged, ResponseReceived, StreamReset, WindowUpdated
 
 from rehearsal.dev_server import Server
 from rehearsal.gateway import Gateway, through_gateway
 from rehearsal.running import Instance
+from tests.http2_client import connection
 
-ANSWER_TIMEOUT_S = 20.0
 NUM_LEAVING = 3_000
 
 NOWHERE = "/nowhere"
 """A path that is answered, with 404, before anybody asks for the request's body."""
-
-
-class Connection:
-    """An HTTP/2 client that decides itself what it sends when. It comes from 127.0.0.1, and so needs no encryption."""
-
-    def __init__(self, instance: Instance | Server, connected: socket.socket) -> None:
-        self._authority = urlsplit(instance.url).netloc
-        self._socket = connected
-        self.state = H2Connection(
-            H2Configuration(client_side=True, header_encoding="utf-8", validate_outbound_headers=False)
-        )
-        self._statuses: dict[int, int] = {}
-        self._seen: set[type] = set()
-        self.state.initiate_connection()
-        self.send()
-        while not {RemoteSettingsChanged, WindowUpdated} <= self._seen:
-            self._receive()
-
-    def request(self, method: str, path: str) -> int:
-        """Prepare a request's headers; its body may follow. Answers with the stream's number."""
-        stream: int = self.state.get_next_available_stream_id()
-        headers = {":method": method, ":path": path, ":scheme": "http", ":authority": self._authority}
-        self.state.send_headers(stream, list(headers.items()))
-        return stream
-
-    def send(self) -> None:
-        """Send all that is prepared, at once."""
-        self._socket.sendall(self.state.data_to_send())
-
-    def status(self, stream: int) -> int:
-        """Wait for the stream's answer.
-
-        Raises:
-            TimeoutError: if none comes.
-        """
-        while stream not in self._statuses:
-            self._receive()
-        return self._statuses[stream]
-
-    def _receive(self) -> None:
-        data = self._socket.recv(2**16)
-        assert data, "the instance closed the connection"
-        for event in self.state.receive_data(data):
-            assert not isinstance(event, ConnectionTerminated | StreamReset), event
-            self._seen.add(type(event))
-            if isinstance(event, ResponseReceived):
-                headers = dict(event.headers or [])
-                self._statuses[event.stream_id or 0] = int(headers[":status"])
-        self.send()
-
-
-@contextmanager
-def connection(instance: Instance | Server) -> Iterator[Connection]:
-    address = urlsplit(instance.url)
-    with socket.create_connection((address.hostname, address.port), timeout=ANSWER_TIMEOUT_S) as connected:
-        yield Connection(instance, connected)
 
 
 def test_a_connection_outlives_a_thousand_requests(instance: Instance) -> None:

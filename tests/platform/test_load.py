@@ -23,7 +23,8 @@ NUM_ABANDONED = [100, pytest.param(500, marks=pytest.mark.slow)]
 
 
 def test_a_hundred_texts_of_ten_thousand_four_byte_characters(instance: Instance) -> None:
-    texts = [chr(0x1F600 + number % 60) * 10_000 for number in range(100)]
+    # Letters of Gothic, which are soon tokenized.
+    texts = [chr(0x10330 + number % 27) * 10_000 for number in range(100)]
     body = json.dumps({"texts": texts, "max_length": 50}).encode()
     assert len(body) > 12_000_000
 

@@ -1,7 +1,7 @@
 """A start from a checkpoint as the default model's is laid out: a pickle, a vocabulary and merges, and nothing newer.
 
-The weights are random, of RoBERTa-base's true size; the hub is a stand-in on loopback, which the lock of the network
-lets through, so that whatever is looked up too late is seen.
+The weights are random, in `make test-slow` of RoBERTa-base's true size; the hub is a stand-in on loopback, which the
+lock of the network lets through, so that whatever is looked up too late is seen.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ REPOSITORY = "someone/an-old-checkpoint"
 LABELS = ("negative", "neutral", "positive")
 VOCABULARY_SIZE = 50_265
 
+TRUE_SIZE: dict[str, int] = {}
+SMALL = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+
 
 def save_old_checkpoint(folder: Path, **smaller: int) -> Path:
     """Config, pickle, `vocab.json` and `merges.txt`; no safetensors, no `tokenizer.json`."""
@@ -45,8 +48,9 @@ def save_old_checkpoint(folder: Path, **smaller: int) -> Path:
     return folder
 
 
-def test_it_is_loaded_at_start_up_and_nothing_is_looked_up_after_that(tmp_path: Path) -> None:
-    folder = save_old_checkpoint(tmp_path / "checkpoint")
+@pytest.mark.parametrize("size", [SMALL, pytest.param(TRUE_SIZE, marks=pytest.mark.slow)], ids=["small", "true size"])
+def test_it_is_loaded_at_start_up_and_nothing_is_looked_up_after_that(tmp_path: Path, size: dict[str, int]) -> None:
+    folder = save_old_checkpoint(tmp_path / "checkpoint", **size)
     with running_fake_hub(REPOSITORY, folder) as hub:
         environment = {
             "BATCH_PROCESSOR_MODEL": REPOSITORY,
@@ -82,9 +86,7 @@ class Payload:
 
 
 def test_a_pickle_that_would_run_something_is_refused(tmp_path: Path) -> None:
-    folder = save_old_checkpoint(
-        tmp_path / "checkpoint", hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
-    )
+    folder = save_old_checkpoint(tmp_path / "checkpoint", **SMALL)
     torch.save({"classifier.dense.weight": Payload()}, folder / "pytorch_model.bin")
     with pytest.raises(ModelLoadError, match="cannot be loaded"):
         load_classifier(model=str(folder), device="cpu")

@@ -12,7 +12,6 @@ from batch_client.outcomes import Failure, Prediction
 from batch_client.screen import listed, no_column
 
 _WITH_OBJECTS = ("jsonl", "json", "parquet")
-_BETWEEN_TEXTS = "\n"
 
 
 class JoinedText(str):
@@ -88,4 +87,4 @@ def _joined(values: Sequence[Any]) -> Any:
     found = [value for value in values if value is not None]
     if not all(isinstance(value, str) for value in found):
         return list(values)
-    return JoinedText(_BETWEEN_TEXTS.join(found)) if found else None
+    return JoinedText("\n".join(found)) if found else None
