@@ -13,7 +13,7 @@ import pytest
 from rehearsal.dev_server import Server, running_server
 from tests.helpers import raw_connection, wait_until_idle
 
-NUM_REQUESTS = int(os.environ.get("MARKED_REQUESTS", "240"))
+NUM_REQUESTS = int(os.environ.get("MARKED_REQUESTS", "120"))
 AT_ONCE = 50
 LEAVES_EVERY, REPEATS_EVERY = 11, 7
 """Of the marked requests, one in eleven is hung up on, and one in seven has texts that others send, too."""

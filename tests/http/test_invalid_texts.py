@@ -23,27 +23,28 @@ SENTENCES = {
     "lone_surrogate": "holds half of a surrogate pair at character 5, which is not text; send valid Unicode",
     "string_type": "must be a string, but is an integer",
 }
-BAD_PLACES = range(1, 91, 3)
-GOOD_PLACES = [place for place in range(100) if place not in BAD_PLACES]
+NUM_TEXTS = {"/process-batch": 100, "/process-batch-stream": 100, "/analyze-single": 10}
+"""The last takes a request for each."""
 
 
-@pytest.mark.parametrize("endpoint", ["/process-batch", "/process-batch-stream", "/analyze-single"])
+@pytest.mark.parametrize("endpoint", NUM_TEXTS)
 @pytest.mark.parametrize("kind", BAD)
 def test_seventy_answers_and_thirty_reasons(client: httpx.Client, tweets: list[str], endpoint: str, kind: str) -> None:
-    good = tweets[:70]
-    alone = answers_of(client, endpoint, good)
-    texts: list[Any] = [BAD[kind] if place in BAD_PLACES else None for place in range(100)]
-    for place, text in zip(GOOD_PLACES, good, strict=True):
-        texts[place] = text
+    texts: list[Any] = tweets[: NUM_TEXTS[endpoint]]
+    bad = range(1, len(texts) * 9 // 10 + 1, 3)
+    good = [index for index in range(len(texts)) if index not in bad]
+    alone = answers_of(client, endpoint, [texts[index] for index in good])
+    for index in bad:
+        texts[index] = BAD[kind]
     mixed = answers_of(client, endpoint, texts, on_invalid_text="report")
-    assert [answer["processing_order"] for answer in mixed] == list(range(100))
-    for place, expected in zip(GOOD_PLACES, alone, strict=True):
-        assert mixed[place].pop("confidence") == pytest.approx(expected.pop("confidence"), abs=1e-4)
-        assert mixed[place] == expected | {"processing_order": place}
-    for place in BAD_PLACES:
-        name = "text" if endpoint == "/analyze-single" else f"texts[{place}]"
+    assert [answer["processing_order"] for answer in mixed] == list(range(len(texts)))
+    for index, expected in zip(good, alone, strict=True):
+        assert mixed[index].pop("confidence") == pytest.approx(expected.pop("confidence"), abs=1e-4)
+        assert mixed[index] == expected | {"processing_order": index}
+    for index in bad:
+        name = "text" if endpoint == "/analyze-single" else f"texts[{index}]"
         error = {"code": kind, "message": f"{name} {SENTENCES[kind]}"}
-        assert mixed[place] == {"processing_order": place, "error": error}
+        assert mixed[index] == {"processing_order": index, "error": error}
 
 
 @pytest.mark.parametrize("endpoint", ["/process-batch", "/process-batch-stream"])

@@ -51,7 +51,7 @@ def test_teams_stop_waiting_awake_soon_after_a_pass(set_by_deployer: str | None,
     if set_by_deployer:
         environment["GOMP_SPINCOUNT"] = set_by_deployer
     told = subprocess.run(
-        [sys.executable, "-c", "import batch_inference.engine"],
+        [sys.executable, "-c", "import batch_inference, torch"],
         env=environment | {"OMP_DISPLAY_ENV": "verbose"}, capture_output=True, text=True, check=True,
     ).stderr  # fmt: skip
     assert f"GOMP_SPINCOUNT = '{expected}'" in told
