@@ -9,7 +9,14 @@ from urllib.parse import urlsplit
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
-from h2.events import ConnectionTerminated, RemoteSettingsChanged, ResponseReceived, StreamReset, WindowUpdated
+from h2.events import (
+    ConnectionTerminated,
+    DataReceived,
+    RemoteSettingsChanged,
+    ResponseReceived,
+    StreamReset,
+    WindowUpdated,
+)
 
 from rehearsal.dev_server import Server
 from rehearsal.running import Instance
@@ -18,11 +25,16 @@ ANSWER_TIMEOUT_S = 20.0
 
 
 class Connection:
-    """A client's end of a connection. It comes from 127.0.0.1, and so needs no encryption."""
+    """A client's end of a connection. It comes from 127.0.0.1, and so needs no encryption.
 
-    def __init__(self, instance: Instance | Server, connected: socket.socket) -> None:
+    Args:
+        acknowledges: what comes of answers, so that more may come. Otherwise no more than a window of 64 KiB does.
+    """
+
+    def __init__(self, instance: Instance | Server, connected: socket.socket, acknowledges: bool) -> None:
         self._authority = urlsplit(instance.url).netloc
         self._socket = connected
+        self._acknowledges = acknowledges
         self.state = H2Connection(
             H2Configuration(client_side=True, header_encoding="utf-8", validate_outbound_headers=False)
         )
@@ -57,7 +69,7 @@ class Connection:
         return self._statuses[stream]
 
     def wait_until_reset(self, stream: int) -> None:
-        """Wait for the instance to give the stream up. What has come of its answer is not acknowledged.
+        """Wait for the instance to give the stream up.
 
         Raises:
             TimeoutError: if it does not.
@@ -71,6 +83,8 @@ class Connection:
         for event in self.state.receive_data(data):
             assert not isinstance(event, ConnectionTerminated), event
             self._seen.add(type(event))
+            if isinstance(event, DataReceived) and self._acknowledges:
+                self.state.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
             if isinstance(event, StreamReset):
                 self._reset.add(event.stream_id)
             if isinstance(event, ResponseReceived):
@@ -80,7 +94,7 @@ class Connection:
 
 
 @contextmanager
-def connection(instance: Instance | Server) -> Iterator[Connection]:
+def connection(instance: Instance | Server, acknowledges: bool = True) -> Iterator[Connection]:
     address = urlsplit(instance.url)
     with socket.create_connection((address.hostname, address.port), timeout=ANSWER_TIMEOUT_S) as connected:
-        yield Connection(instance, connected)
+        yield Connection(instance, connected, acknowledges)

@@ -53,7 +53,7 @@ def test_a_client_that_reads_a_byte_now_and_then(impatient: Server, path: str) -
 
 @pytest.mark.parametrize("path", ["/process-batch", "/process-batch-stream"])
 def test_a_stream_of_http2_whose_window_stays_shut(impatient: Server, path: str) -> None:
-    with connection(impatient) as client:
+    with connection(impatient, acknowledges=False) as client:
         stream = client.request("POST", path)
         frame = client.state.max_outbound_frame_size
         for start in range(0, len(BODY), frame):

@@ -13,6 +13,7 @@ def scorer() -> Scorer:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BATCH_PROCESSOR_MODEL", "bundled")
         patch.setenv("BATCH_PROCESSOR_DEVICE", "cpu")
+        patch.setenv("BATCH_PROCESSOR_FORWARD", "packed")
         patch.setenv("BATCH_PROCESSOR_ANALYSES", "emotion=bundled")
         with pytest.raises(ValueError, match="no analysis 'irony', only sentiment, emotion"):
             Scorer("text", ["irony"])

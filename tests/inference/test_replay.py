@@ -34,7 +34,7 @@ from batch_inference.replaying import with_replay
 from batch_inference.settings import load_settings
 from batch_inference.token_rows import TokenRows
 
-NUM_PASSES = int(os.environ.get("REPLAY_PASSES", "300"))
+NUM_PASSES = int(os.environ.get("REPLAY_PASSES", "150"))
 """`make test-slow` runs 10,000."""
 
 NUM_IDS, MAX_TOKENS = 200, 150

@@ -74,7 +74,7 @@ def test_every_token_is_seen(engine: Engine, long_text: str) -> None:
 def test_short_texts_are_answered_as_ever(engine: Engine, tweets: list[str], max_length: int) -> None:
     is_short = engine.run(tweets[:100], max_length).num_dropped == 0
     assert is_short.sum() > 50
-    for text in np.array(tweets[:100])[is_short][:20]:
+    for text in np.array(tweets[:100])[is_short][:8]:
         alone, windowed = (engine.run([str(text)], max_length, in_windows=windows) for windows in (False, True))
         assert windowed.answers.tolist()[0] == pytest.approx(alone.answers.tolist()[0], abs=1e-6)
 
@@ -83,7 +83,7 @@ def test_cost_grows_with_the_length(engine: Engine) -> None:
     def tokens_run(repeats: int) -> int:
         return engine.run([NEWS * repeats], 64, in_windows=True).num_tokens_run
 
-    per_repeat = [tokens_run(repeats) / repeats for repeats in (20, 40, 80, 160)]
+    per_repeat = [tokens_run(repeats) / repeats for repeats in (20, 40, 80)]
     assert max(per_repeat) < 1.15 * min(per_repeat)
 
 

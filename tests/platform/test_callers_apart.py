@@ -11,7 +11,7 @@ from rehearsal.end_to_end import call_end_to_end
 from rehearsal.gateway import Gateway, through_gateway
 from rehearsal.running import Instance
 
-NUM_REQUESTS = 240
+NUM_REQUESTS = 120
 AT_ONCE = 48
 
 
