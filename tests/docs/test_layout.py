@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tools.layout import ROOT, circle_in, imports, modules, packages
-
-GRAPH = imports()
+from tools.layout import ROOT, Graph, circle_in, imports, modules, packages
 
 MAY_IMPORT = {
     "batch_inference": set(),
@@ -20,17 +18,22 @@ MAY_IMPORT = {
 """What goes to an instance or to a user's machine."""
 
 
-def test_no_modules_import_each_other_in_a_circle() -> None:
-    assert circle_in(GRAPH) == []
+@pytest.fixture(scope="module")
+def graph() -> Graph:
+    return imports()
 
 
-def test_no_packages_import_each_other_in_a_circle() -> None:
-    assert circle_in(packages(GRAPH)) == []
+def test_no_modules_import_each_other_in_a_circle(graph: Graph) -> None:
+    assert circle_in(graph) == []
+
+
+def test_no_packages_import_each_other_in_a_circle(graph: Graph) -> None:
+    assert circle_in(packages(graph)) == []
 
 
 @pytest.mark.parametrize("package", MAY_IMPORT)
-def test_a_package_imports_only_what_is_below_it(package: str) -> None:
-    assert packages(GRAPH)[package] <= MAY_IMPORT[package]
+def test_a_package_imports_only_what_is_below_it(graph: Graph, package: str) -> None:
+    assert packages(graph)[package] <= MAY_IMPORT[package]
 
 
 def test_a_circle_is_found() -> None:

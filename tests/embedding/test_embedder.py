@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from sentence_transformers import SentenceTransformer
 
 from batch_classification.settings import ClassifierSettings
 from batch_embedding.head import EmbeddingHead
@@ -42,7 +41,10 @@ def embed(embedder: Engine, texts: Sequence[str]) -> NDArray[np.float32]:
 
 
 def test_vectors_are_those_of_sentence_transformers(embedder: Engine, settings: EmbedderSettings) -> None:
-    texts = texts_of_all_lengths(150)
+    # Slow to import: only for the worker that runs this test.
+    from sentence_transformers import SentenceTransformer
+
+    texts = texts_of_all_lengths(60)
     theirs = SentenceTransformer(settings.model, device="cpu").encode(texts, normalize_embeddings=False)
     ours = embed(embedder, texts)
     assert (ours * theirs).sum(axis=1).min() > 0.9999

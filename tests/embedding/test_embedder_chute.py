@@ -9,8 +9,6 @@ import httpx
 import numpy as np
 import openai
 import pytest
-from langchain_openai import OpenAIEmbeddings
-from sentence_transformers import SentenceTransformer
 
 from batch_embedding.endpoints import ENDPOINTS, document
 from batch_embedding.settings import MINILM_MODEL
@@ -36,6 +34,9 @@ def sdk(embedder_server: Server) -> openai.OpenAI:
 
 @pytest.fixture(scope="module")
 def expected() -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    # Slow to import: only for the worker that runs these tests.
+    from sentence_transformers import SentenceTransformer
+
     return SentenceTransformer(CHUTES["batch_embedder"].bundled_model(), device="cpu").encode(TEXTS)
 
 
@@ -67,6 +68,8 @@ def test_openais_client_understands_refusals(sdk: openai.OpenAI) -> None:
 
 
 def test_langchain(embedder_server: Server, expected: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> None:
+    from langchain_openai import OpenAIEmbeddings
+
     embeddings = OpenAIEmbeddings(
         base_url=f"{embedder_server.url}/v1", api_key="any", model=MODEL, check_embedding_ctx_length=False
     )

@@ -34,7 +34,7 @@ def until_counted(client: httpx.Client, kind: str, number: int) -> None:
     [
         (b'{"texts": [' + b"[]," * 5_000_000 + b"[]]}", "too_many_values"),
         (b"[" + b"1," * 8_000_000 + b"1]", "too_many_values"),
-        (b"{" + b",".join(b'"field%d":1' % number for number in range(1_000_000)) + b"}", "too_many_values"),
+        (b"{" + b",".join(b'"field%d":1' % number for number in range(200_000)) + b"}", "too_many_values"),
         (b'{"a":"' + b'","b":"' * 1_000_000 + b'"}', "too_many_values"),
         (b'{"texts": ["' + b"x" * (16 * MIB) + b'"]}', "body_too_large"),
         (b'{"texts": [' + b"[]," * 26_000_000 + b"[]]}", "body_too_large"),
