@@ -24,7 +24,7 @@ run: $(RUN_INSTALLED) $(if $(filter batch_embedder,$(CHUTE)),$(MINILM_INSTALLED)
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=10
 
-# What takes a minute or more by design, and counts in full what `make test` samples. CI runs both.
+# What takes long by design, and in full what `make test` samples. CI runs both.
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow --durations=10
 
