@@ -66,8 +66,8 @@ async def _handle_events_of_open_streams(self: Any, events: list[Any]) -> None:
     that is kept of a stream that its client has reset.
 
     Hypercorn looks up the former's stream, which is gone, and the KeyError closes the connection. It keeps the
-    latter's priority among the streams of the connection: once 1,000 callers have left before their answers began, the
-    next request closes the connection, with all that is in flight on it.
+    latter's buffer, and its priority among the streams of the connection: once its own tree of priorities holds 1,000
+    of callers who left before their answers began, the next request closes the connection, with all that is in flight.
     """
     for event in events:
         if isinstance(event, DataReceived) and event.stream_id not in self.streams:
