@@ -4,7 +4,7 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-NUM_REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "500"))
+NUM_REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "300"))
 SEED = int(os.environ["FUZZ_SEED"]) if "FUZZ_SEED" in os.environ else None
 """None: the same requests every time."""
 

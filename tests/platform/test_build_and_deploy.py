@@ -97,7 +97,7 @@ TEE_REQUIRED = "Only TEE chutes are supported as of 2026-05-12, please set tee=T
     [
         ({"BATCH_PROCESSOR_TEE": "false"}, TEE_REQUIRED),
         ({"BATCH_PROCESSOR_GPU_COUNT": "2"}, UNSUPPORTED),
-        ({"BATCH_PROCESSOR_GPU": "h200"}, UNSUPPORTED),
+        pytest.param({"BATCH_PROCESSOR_GPU": "h200"}, UNSUPPORTED, marks=pytest.mark.slow),
     ],
     ids=lambda value: "-".join(value.values()) if isinstance(value, dict) else "",
 )
