@@ -36,16 +36,20 @@ def texts_of_all_lengths(number: int) -> list[str]:
     return [" ".join(rng.choices(WORDS, k=1 + 300 * index // number)) for index in range(number)]
 
 
+def sentence_transformer(model: str) -> Any:
+    """Slow to import: only for the worker that runs such a test."""
+    from sentence_transformers import SentenceTransformer
+
+    return SentenceTransformer(model, device="cpu")
+
+
 def embed(embedder: Engine, texts: Sequence[str]) -> NDArray[np.float32]:
     return embedder.run(texts, embedder.model.max_tokens).answers
 
 
 def test_vectors_are_those_of_sentence_transformers(embedder: Engine, settings: EmbedderSettings) -> None:
-    # Slow to import: only for the worker that runs this test.
-    from sentence_transformers import SentenceTransformer
-
     texts = texts_of_all_lengths(60)
-    theirs = SentenceTransformer(settings.model, device="cpu").encode(texts, normalize_embeddings=False)
+    theirs = sentence_transformer(settings.model).encode(texts, normalize_embeddings=False)
     ours = embed(embedder, texts)
     assert (ours * theirs).sum(axis=1).min() > 0.9999
     assert np.linalg.norm(ours, axis=1) == pytest.approx(np.ones(len(texts)), abs=1e-5)
@@ -167,7 +171,7 @@ def test_texts_are_prepared_and_cut_as_the_checkpoint_says(
         (tmp_path / "model" / "tokenizer_config.json").write_text(json.dumps(tokenizer))
     model = load_model(settings, EmbeddingHead(Recipe.read(settings)))
     texts = ["What a Waste of MONEY", "ΟΔΟΣ Straße", "fine", "word and word " * 300]
-    theirs = SentenceTransformer(settings.model, device="cpu").encode(texts)
+    theirs = sentence_transformer(settings.model).encode(texts)
     assert model.answers(model.tokenizer.encode(texts, model.max_tokens).rows) == pytest.approx(theirs, abs=1e-4)
 
 
