@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 START_TIMEOUT_S = 300
 
 IN_PROCESS_ARMS = ("engine", "naive", "pipeline")
-RUNTIMES = ("onnxruntime", "openvino")
+RUNTIMES = ("onnxruntime", "openvino", "ctranslate2")
 RUNTIME_ARMS = tuple(f"{name}{suffix}" for name in RUNTIMES for suffix in ("", "-int8"))
 """What a user with a CPU might take instead of torch, each in an environment of its own."""
 HTTP_ARMS = tuple(SERVERS)
