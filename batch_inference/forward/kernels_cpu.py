@@ -1,7 +1,7 @@
 """An encoder on a CPU: linear layers by oneDNN's kernels, weights in the layout that these want; attention in groups.
 
-On an AMD EPYC with AVX-512 they are more than twice as fast as those that torch takes by itself, MKL's; with AVX2 alone
-they are as fast (bench/, "The limit").
+On an AMD EPYC with AVX-512 they are more than twice as fast as those that torch takes by itself, MKL's. With AVX2 alone
+they are as fast, and faster for few tokens or beside other work (bench/RESULTS.md, "A pass on AVX2").
 """
 
 from __future__ import annotations
