@@ -13,10 +13,20 @@ from runtime_worker import Forward, serve
 from safetensors.numpy import load_file
 
 
+class IdsConverter(TransformersConverter):
+    """For models that have embeddings for more ids than their tokenizer has tokens, as the bench's RoBERTa-base."""
+
+    def _load(self) -> Any:
+        spec = super()._load()
+        tokens, size = spec._vocabulary, spec.get_vocabulary_size()
+        spec.register_vocabulary([*tokens, *(f"<unused {number}>" for number in range(len(tokens), size))])
+        return spec
+
+
 def load(checkpoint: Path, is_int8: bool, threads: int) -> Forward:
     """Convert, quantising if asked to."""
     with tempfile.TemporaryDirectory() as folder:
-        converted = TransformersConverter(str(checkpoint)).convert(f"{folder}/model")
+        converted = IdsConverter(str(checkpoint)).convert(f"{folder}/model")
         encoder = ctranslate2.Encoder(
             converted, compute_type="int8" if is_int8 else "float32", inter_threads=1, intra_threads=threads
         )
