@@ -9,6 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from batch_inference.label_names import label_names
+
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 """In the order in which transformers looks for them."""
 
@@ -75,6 +77,18 @@ def why_no_classifier(source: str) -> str | None:
         f"is a {kinds[0]}, and lacks the weights of a classifier, so that its answers would be random. Use a "
         "checkpoint that was fine-tuned for this, or fine-tune this one first."
     )
+
+
+def check_label_names(source: str) -> None:
+    """Raise ModelLoadError if the config.json of a folder says that its model has no labels that could be served.
+
+    Args:
+        source: a folder, or a hub id, of which nothing is known here.
+    """
+    config = _read_json(Path(source) / "config.json")
+    names = config.get("id2label")
+    if isinstance(names, dict) and all(index.isdecimal() for index in names):
+        label_names(len(names), config.get("problem_type"), {int(index): name for index, name in names.items()})
 
 
 def _why_unusable(paths: set[Path], folder: Path | None) -> str | None:

@@ -7,9 +7,7 @@ docs/heads.md has one.
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import Any, Final, Literal, Self
@@ -18,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import AutoModelForSequenceClassification, TextClassificationPipeline
 
-from batch_inference.errors import ModelLoadError
 from batch_inference.forward.forward import Forward
 from batch_inference.forward.kernels import Kernels
 from batch_inference.forward.packed import PackedClassifier
@@ -26,9 +23,7 @@ from batch_inference.forward.padded import PaddedForward
 from batch_inference.forward.row_layout import RowLayout
 from batch_inference.forward.streams import Upload
 from batch_inference.forward.weights import HeadWeights
-
-MAX_LABEL_BYTES = 256
-"""Of a label's name, in JSON: 100 results without scores must fit a 64 KiB line of a stream."""
+from batch_inference.label_names import label_names
 
 Function = Literal["softmax", "sigmoid"]
 
@@ -133,12 +128,6 @@ class ClassifierHead(Head):
     function: Function | None = None
 
     def fitted(self, config: Any, source: str) -> Self:
-        if config.num_labels == 1 or config.problem_type == "regression":
-            raise ModelLoadError(
-                f"the model computes numbers and no labels (num_labels is {config.num_labels}, problem_type "
-                f"{config.problem_type}), so there is nothing to classify. Use a model with two labels or more; "
-                "docs/heads.md says how to serve a model of another kind."
-            )
         # Before anything else trips over them.
         self.own_labels(config)
         fitted = copy(self)
@@ -148,26 +137,7 @@ class ClassifierHead(Head):
         return fitted
 
     def own_labels(self, config: Any) -> tuple[str, ...]:
-        try:
-            labels = tuple(str(config.id2label[index]) for index in range(config.num_labels))
-        except KeyError as error:
-            raise ModelLoadError(
-                f"id2label in the model's config.json has no label {error}: it must number all {config.num_labels} "
-                "outputs from 0. Correct it there."
-            ) from None
-        twice = [label for label, count in Counter(labels).items() if count > 1]
-        if twice:
-            raise ModelLoadError(
-                f"id2label in the model's config.json calls several outputs {twice[0]!r}, so that callers could not "
-                "tell them apart. Give each a name of its own there."
-            )
-        for label in labels:
-            if not 0 < len(json.dumps(label)) - 2 <= MAX_LABEL_BYTES:
-                raise ModelLoadError(
-                    f"id2label in the model's config.json has a label of {len(label)} characters, {label[:40]!r}; "
-                    f"a name has 1 to {MAX_LABEL_BYTES}. Choose another one there."
-                )
-        return labels
+        return label_names(config.num_labels, config.problem_type, config.id2label)
 
     def num_outputs(self, config: Any) -> int:
         return int(config.num_labels)

@@ -148,12 +148,28 @@ def test_what_files_say_against_a_model_is_said_before_anything_loads(
     assert errors.startswith(f"BATCH_PROCESSOR_MODEL='{folder}' {sentence}")
 
 
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        ({0: "a", 1: "b", 2: "a"}, "id2label in the model's config.json calls several outputs 'a'"),
+        ({0: "a"}, "the model computes numbers and no labels"),
+    ],
+)
+def test_labels_that_cannot_be_served_are_refused_before_anything_loads(
+    tmp_path: Path, names: dict[int, str], sentence: str
+) -> None:
+    folder = save_checkpoint(tmp_path / "model", id2label=names)
+    output, errors = start(free_port(), "--model", str(folder)).communicate(timeout=120)
+    assert (output, errors.count("\n")) == ("", 1)
+    assert errors.startswith(sentence)
+
+
 def test_a_model_that_is_refused_ends_it_with_a_sentence(tmp_path: Path) -> None:
-    folder = save_checkpoint(tmp_path / "model", id2label={0: "a", 1: "b", 2: "a"})
+    folder = save_checkpoint(tmp_path / "model", "fnet")
     process = start(free_port(), "--model", str(folder))
     output, errors = process.communicate(timeout=240)
     assert process.returncode == 1
     assert "Ready" not in output
     lines = errors.splitlines()
-    assert lines[-1].startswith("id2label in the model's config.json calls several outputs 'a'")
+    assert "the model lets padding change its answers. Use another checkpoint" in lines[-1]
     assert len(lines) + len(output.splitlines()) <= 11
