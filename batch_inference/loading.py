@@ -21,7 +21,7 @@ from batch_inference.forward.weights import EncoderWeights, can_pack
 from batch_inference.forward_check import pick_verified
 from batch_inference.heads import Head
 from batch_inference.host_memory import bound_kept_memory
-from batch_inference.kernel_choice import is_fused_gelu_faster, seconds_on
+from batch_inference.kernel_choice import attention_by_length, is_fused_gelu_faster, seconds_on
 from batch_inference.model import DTYPES, EncoderModel
 from batch_inference.reference_check import check_reference, reference_answers
 from batch_inference.replaying import with_replay
@@ -110,9 +110,11 @@ def _pick_precision(settings: EncoderSettings, device: str) -> str:
 def _kernels(model: EncoderModel, streams: Streams, precision: str, module: Any) -> Kernels:
     """How the pass without padding computes on this device, in this precision."""
     if model.device != "cpu":
-        inner = EncoderWeights.of(module.base_model).blocks[0].inner
-        is_fused = can_fuse_gelu(precision) and is_fused_gelu_faster(inner, seconds_on(streams), model.notes)
-        return CudaKernels(streams.upload, has_fused_gelu=is_fused)
+        weights, seconds_of = EncoderWeights.of(module.base_model), seconds_on(streams)
+        block = weights.blocks[0]
+        is_fused = can_fuse_gelu(precision) and is_fused_gelu_faster(block.inner, seconds_of, model.notes)
+        attend = attention_by_length(block.attention_in, weights.num_heads, seconds_of, model.notes)
+        return CudaKernels(streams.upload, attend, has_fused_gelu=is_fused)
     if precision == "int8":
         return Int8Kernels(model.tokenizer.encode(SAMPLE_TEXTS, model.max_tokens).rows)
     return CpuKernels()
