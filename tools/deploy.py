@@ -236,12 +236,11 @@ def main(arguments: list[str] | None = None, run_sdk: RunSdk = run_sdk) -> int:
     option = "" if args.chute == parser.get_default("chute") else f" CHUTE={args.chute}"
     try:
         deploy(args.chute, option, args.yes, run_sdk)
-    except Ended as end:
-        print(f"\n{end}", file=sys.stderr)
-        return end.code
-    except PlatformError as error:
+    except (Ended, PlatformError) as error:
+        # Into a pipe, what is buffered would come after the last sentence.
+        sys.stdout.flush()
         print(f"\n{error}", file=sys.stderr)
-        return 2
+        return error.code if isinstance(error, Ended) else 2
     return 0
 
 

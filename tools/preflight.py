@@ -101,6 +101,8 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError:
         print("        unknown: no GPU satisfies this")
     if broken:
+        # Into a pipe, what is buffered would come after the refusal.
+        sys.stdout.flush()
         print(f"\nThe platform would refuse this, for {len(broken)} reason(s):", file=sys.stderr)
         print(*(f"  {sentence}" for sentence in broken), sep="\n", file=sys.stderr)
         return 1

@@ -87,6 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
         with PlatformApi() as api:
             show(api, chute_name(args.chute), args.instance)
     except PlatformError as error:
+        sys.stdout.flush()
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -154,6 +154,7 @@ def main(arguments: list[str] | None = None) -> int:
         with PlatformApi() as api:
             Watch(api, chute_name(args.chute), args.url, args.every).run()
     except PlatformError as error:
+        sys.stdout.flush()
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
