@@ -10,7 +10,7 @@ from typing import Any
 from transformers.utils import cached_file
 
 from batch_embedding.settings import EmbedderSettings
-from batch_inference.errors import ModelLoadError
+from batch_inference.errors import ModelLoadError, first_line
 
 POOLING_MODES = ("cls", "mean", "max", "mean_sqrt_len")
 """Those that are known here, by sentence-transformers' names; several of them are concatenated in this order."""
@@ -119,7 +119,7 @@ def _read_json(settings: EmbedderSettings, name: str) -> Any:
         )
         return json.loads(Path(path).read_text(encoding="utf-8")) if path else None
     except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         raise ModelLoadError(
             f"BATCH_EMBEDDER_MODEL={settings.model!r} cannot be loaded: {reason} "
             "Use a hub id or a folder with a sentence-transformers checkpoint."

@@ -34,6 +34,7 @@ from batch_inference.errors import (
     EngineStoppedError,
     ForwardPassError,
     ModelLoadError,
+    first_line,
 )
 from batch_inference.queue_limit import QueueLimit
 from batch_inference.turns import Turns, estimated_tokens, in_turns
@@ -278,7 +279,7 @@ def _start_manager(model: Any, settings: GeneratorSettings, end_tokens: Sequence
         manager = model.init_continuous_batching(generation_config=config, continuous_batching_config=batching)
     # What kinds of models it does not know.
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise ModelLoadError(f"the model cannot generate in batches: {reason} Use another checkpoint.") from error
     manager.logit_processor = seeded_sampling()
     manager.start()

@@ -15,7 +15,7 @@ import torch
 from transformers import GenerationConfig
 
 from batch_generation.prompts import PromptTokenizer
-from batch_inference.errors import ModelLoadError
+from batch_inference.errors import ModelLoadError, first_line
 
 PROMPT: Final = "What would you take along on a walk in the rain?"
 NUM_TOKENS: Final = 4
@@ -59,7 +59,7 @@ def reference_of(model: Any, tokenizer: PromptTokenizer, end_tokens: Sequence[in
         )
     # Whatever a foreign model's code runs into.
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise ModelLoadError(
             f"transformers' own generate cannot run the model: {reason} Use a checkpoint of a causal language model."
         ) from error

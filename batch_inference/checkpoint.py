@@ -11,7 +11,7 @@ import torch
 from transformers import AutoTokenizer
 
 from batch_inference.checkpoint_files import why_unusable
-from batch_inference.errors import ModelLoadError
+from batch_inference.errors import ModelLoadError, first_line
 from batch_inference.sample_texts import SAMPLE_TEXTS
 from batch_inference.settings import BUNDLED_MODEL, ModelSettings
 
@@ -66,7 +66,7 @@ def load_checkpoint(
     except Exception as error:
         if reason := why_unusable(source, revision, is_loaded=False):
             raise ModelLoadError(f"{named} {reason}") from error
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         bundled = f", or {BUNDLED_MODEL!r}" if settings.bundled_model else ""
         raise ModelLoadError(
             f"{named} cannot be loaded: {reason} Use a hub id, a folder with {kind}{bundled}."

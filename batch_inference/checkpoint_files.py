@@ -23,11 +23,11 @@ OTHER_WEIGHTS = {
 }
 ADAPTER_WEIGHTS = {"adapter_model.safetensors", "adapter_model.bin"}
 
-PARTS_OF_TOKENIZERS = ("token", "vocab", "sentencepiece", "spiece", "spm", "bpe", "tekken")
-"""The name of each file that a tokenizer of transformers is made of has one of these."""
-
 SENTENCEPIECE = ("sentencepiece", "spiece", "spm")
-"""Those of the ones that need another library, which is not among the image's packages."""
+"""Such files of a tokenizer need another library, which is not among the image's packages."""
+
+PARTS_OF_TOKENIZERS = ("token", "vocab", "bpe", "tekken", *SENTENCEPIECE)
+"""The name of each file that a tokenizer of transformers is made of has one of these."""
 
 PARTS_OF_CLASSIFIERS = ("classif", "score", "logits_proj", "summary")
 """What sits on the encoder of a classifier of transformers has weights with one of these in their names."""

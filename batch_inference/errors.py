@@ -54,3 +54,8 @@ class ForwardPassError(BatchInferenceError):
 
 class DeviceOutOfMemoryError(ForwardPassError):
     """A pass does not fit the device's memory; the same texts in smaller passes may."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of another package says, or its kind if it says nothing: some tell pages."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

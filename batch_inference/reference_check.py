@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from batch_inference.errors import ForwardPassError, ModelLoadError
+from batch_inference.errors import ForwardPassError, ModelLoadError, first_line
 from batch_inference.forward_check import TOLERANCES
 from batch_inference.heads import Head
 from batch_inference.model import EncoderModel
@@ -37,7 +37,7 @@ def reference_answers(head: Head, module: Any, tokenizer: Any, max_tokens: int) 
         return head.reference(module, tokenizer, REFERENCE_TEXTS, max_tokens)
     # Whatever a foreign model's code runs into.
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise ModelLoadError(
             f"transformers' own pipeline cannot run the model: {reason} Its configuration, its tokenizer and its "
             "weights do not fit together, or transformers does not know this kind of model. Use another checkpoint."

@@ -17,6 +17,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from batch_inference.errors import first_line
 from batch_inference.forward.buckets import Bucket, Buckets
 from batch_inference.forward.forward import Forward
 from batch_inference.forward.kernels import DeviceRows
@@ -103,7 +104,7 @@ class ReplayedForward:
         # Whatever a driver, a card or a version of torch cannot capture.
         except RuntimeError as error:
             self._replays.clear()
-            return f"capturing failed: {str(error).strip().splitlines()[0]}"
+            return f"capturing failed: {first_line(error)}"
         return None
 
     def prepare(self, rows: TokenRows) -> BucketRows | DeviceRows:
