@@ -13,10 +13,9 @@ import tiktoken
 
 from batch_inference.token_rows import Int32Array, TokenRows
 
-GPT2_PATTERN = (
-    r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"  # as tiktoken words it
-)
-"""What tokenizers' `ByteLevel` splits a text by, written so that no run of spaces makes the search slow."""
+GPT2_PATTERN = r"(?:'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+)|\s++$|\s+(?!\S)|\s"
+"""What tokenizers' `ByteLevel` splits a text by, written so that no run of spaces makes the search slow. What needs no
+look-ahead is one group: tiktoken searches for it with an automaton, in two thirds of the time."""
 
 BETWEEN_TEXTS = "\0batch_inference\0"
 """Stands between the texts of a request. It is a token of its own, so nothing is merged across it."""
