@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 from batch_classification.settings import SENTIMENT
 from batch_http.responses import Json
@@ -22,9 +22,10 @@ OF_FIRST: Final = ("token_count", "truncated", "tokens_dropped", "windows")
 
 def analysed_results(
     request: BatchRequest | SingleRequest, valid: Sequence[tuple[int, str]], outcomes: Outcomes
-) -> Iterator[Json]:
+) -> list[Json]:
     """An `AnalysedText` for each valid text; `valid` has each with its index in the request."""
     by_name = {name: _analysis_results(request, outcome) for name, outcome in outcomes.by_model.items()}
+    results: list[Json] = []
     for (order, text), *each in zip(valid, *by_name.values(), strict=True):
         analyses = dict(zip(by_name, each, strict=True))
         result: Json = {"text": text, "processing_order": order}
@@ -33,7 +34,8 @@ def analysed_results(
         first = each[0]
         result |= {field: first[field] for field in OF_FIRST if field in first}
         result["analyses"] = analyses
-        yield result
+        results.append(result)
+    return results
 
 
 def held_labels(labels: Sequence[str], probabilities: Sequence[float]) -> list[str]:
@@ -42,39 +44,38 @@ def held_labels(labels: Sequence[str], probabilities: Sequence[float]) -> list[s
     return [labels[index] for index in best_first if probabilities[index] >= HOLDS_FROM]
 
 
-def add_optional_fields(
-    result: Json,
-    request: BatchRequest | SingleRequest,
-    outcome: Outcome,
-    probabilities: Sequence[float],
-    num_windows: int,
-) -> None:
-    """Add to a text's result what the request asks for, and what a model of several labels says beside the best."""
+def add_optional_fields(results: Sequence[Json], request: BatchRequest | SingleRequest, outcome: Outcome) -> None:
+    """Add to the results of texts what the request asks for, and what a model of several labels says beside the
+    best."""
     if request.in_windows:
-        result["windows"] = num_windows
+        for result, num_windows in zip(results, outcome.num_windows.tolist(), strict=True):
+            result["windows"] = num_windows
     if outcome.is_multi_label:
-        result["labels"] = held_labels(outcome.labels, probabilities)
+        for result, probabilities in zip(results, outcome.answers.tolist(), strict=True):
+            result["labels"] = held_labels(outcome.labels, probabilities)
     if request.return_all_scores:
-        result["scores"] = dict(zip(outcome.labels, probabilities, strict=True))
+        for result, probabilities in zip(results, outcome.answers.tolist(), strict=True):
+            result["scores"] = dict(zip(outcome.labels, probabilities, strict=True))
 
 
-def _analysis_results(request: BatchRequest | SingleRequest, outcome: Outcome) -> Iterator[dict[str, Any]]:
+def _analysis_results(request: BatchRequest | SingleRequest, outcome: Outcome) -> list[Json]:
     """An `AnalysisResult` for each text."""
     labels = outcome.labels
-    for best, probabilities, num_tokens, num_dropped, num_windows in zip(
-        outcome.answers.argmax(axis=1).tolist(),
-        outcome.answers.tolist(),
-        outcome.num_tokens.tolist(),
-        outcome.num_dropped.tolist(),
-        outcome.num_windows.tolist(),
-        strict=True,
-    ):
-        result: Json = {
+    results: list[Json] = [
+        {
             "label": labels[best],
             "confidence": probabilities[best],
             "token_count": num_tokens,
             "truncated": num_dropped > 0,
             "tokens_dropped": num_dropped,
         }
-        add_optional_fields(result, request, outcome, probabilities, num_windows)
-        yield result
+        for best, probabilities, num_tokens, num_dropped in zip(
+            outcome.answers.argmax(axis=1).tolist(),
+            outcome.answers.tolist(),
+            outcome.num_tokens.tolist(),
+            outcome.num_dropped.tolist(),
+            strict=True,
+        )
+    ]
+    add_optional_fields(results, request, outcome)
+    return results

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from batch_classification.analysed import add_optional_fields, analysed_results
 from batch_classification.hugging_face_wire import (
@@ -41,31 +41,24 @@ def text_results(
         if isinstance(outcome, Outcomes)
         else _text_results(request, valid, outcome)
     )
+    if len(valid) == len(texts):
+        return answered
+    in_order = iter(answered)
     return [
         {"processing_order": order, "error": _failure(f"texts[{order}]", text)}
         if isinstance(text, InvalidText)
-        else next(answered)
+        else next(in_order)
         for order, text in enumerate(texts, start)
     ]
 
 
 def _text_results(
     request: BatchRequest | SingleRequest, valid: Sequence[tuple[int, str]], outcome: Outcome
-) -> Iterator[Json]:
+) -> list[Json]:
     """A `TextResult` for each valid text, given with its index. Its fields come from the columns of the outcome."""
     labels = outcome.labels
-    best_labels = outcome.answers.argmax(axis=1).tolist()
-    columns = zip(
-        valid,
-        best_labels,
-        outcome.answers.tolist(),
-        outcome.num_tokens.tolist(),
-        outcome.num_dropped.tolist(),
-        outcome.num_windows.tolist(),
-        strict=True,
-    )
-    for (order, text), best, probabilities, num_tokens, num_dropped, num_windows in columns:
-        result: Json = {
+    results: list[Json] = [
+        {
             "text": text,
             "sentiment": labels[best],
             "confidence": probabilities[best],
@@ -74,8 +67,17 @@ def _text_results(
             "truncated": num_dropped > 0,
             "tokens_dropped": num_dropped,
         }
-        add_optional_fields(result, request, outcome, probabilities, num_windows)
-        yield result
+        for (order, text), best, probabilities, num_tokens, num_dropped in zip(
+            valid,
+            outcome.answers.argmax(axis=1).tolist(),
+            outcome.answers.tolist(),
+            outcome.num_tokens.tolist(),
+            outcome.num_dropped.tolist(),
+            strict=True,
+        )
+    ]
+    add_optional_fields(results, request, outcome)
+    return results
 
 
 def _failure(name: str, text: InvalidText) -> Json:
