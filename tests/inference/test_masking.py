@@ -19,6 +19,7 @@ from batch_classification.masking import mask_handles_and_links
         ("HTTPS://A.B", "http"),
         ("mail me@example.org", "mail me@example.org"),
         ("@ alone", "@ alone"),
+        ("a@john @@john", "a@john @@john"),
         ("https is a protocol", "https is a protocol"),
         ("no mask here", "no mask here"),
     ],
