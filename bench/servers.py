@@ -54,6 +54,8 @@ class Server:
             # Otherwise Ray runs its workers at a lower priority than everything else.
             "RAY_worker_niceness": "0",
             "INFINITY_ANONYMOUS_USAGE_STATS": "0",
+            # Otherwise vLLM leaves a core to its scheduler, and computes on the rest.
+            "VLLM_CPU_OMP_THREADS_BIND": "nobind",
             "CHUTES_EXECUTION_CONTEXT": "REMOTE",
             "BATCH_PROCESSOR_MODEL": str(checkpoint),
             "BATCH_PROCESSOR_DEVICE": "cpu",
@@ -119,6 +121,15 @@ def _bentoml_command(checkpoint: Path, port: int, tuning: Tuning) -> list[str]:
     return [_program("bentoml", "bentoml"), "serve", "serve:Sentiment", "--host", "127.0.0.1", "--port", str(port)]
 
 
+def _vllm_command(checkpoint: Path, port: int, tuning: Tuning) -> list[str]:
+    # The program `vllm` looks up its version as that of a package `vllm`; the one for CPUs is `vllm-cpu`.
+    command = [_program("vllm", "python"), "-m", "vllm.entrypoints.openai.api_server", "--model", str(checkpoint)]
+    command += ["--served-model-name", "sentiment", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--runner", "pooling", "--dtype", "float32", "--max-num-seqs", str(tuning.max_requests)]
+    # Of the machine's memory, also on a CPU.
+    return [*command, "--gpu-memory-utilization", "0.3", "--uvicorn-log-level", "warning"]
+
+
 def _infinity_body(texts: list[str]) -> tuple[str, Any]:
     return "/classify", {"model": "sentiment", "input": texts}
 
@@ -146,6 +157,13 @@ SERVERS = {
         ),
         Server("mosec", _script("mosec"), PEERS / "mosec", lambda texts: ("/inference", texts), list),
         Server("bentoml", _bentoml_command, PEERS / "bentoml", lambda texts: ("/classify", {"texts": texts}), list),
+        Server(
+            "vllm",
+            _vllm_command,
+            PEERS / "vllm",
+            _infinity_body,
+            lambda answer: [str(entry["label"]) for entry in answer["data"]],
+        ),
         Server("ray-serve", _script("ray-serve"), PEERS / "ray-serve", lambda texts: ("/", texts), list),
     )
 }

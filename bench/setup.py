@@ -12,6 +12,10 @@ import venv
 from bench.arms import RUNTIMES
 from bench.servers import PEER_NAMES, PEERS, VENVS
 
+WITHOUT_DEPENDENCIES = ("vllm",)
+"""Their requirements list all that they need. vLLM asks for a build of torch that PyPI does not have, and for packages
+about images and sound which fail at their import beside another build."""
+
 
 def install(peer: str) -> bool:
     """Install a peer as pinned unless that was done; whether it is installed."""
@@ -23,6 +27,7 @@ def install(peer: str) -> bool:
     print(f"Installing {peer} in {folder} ...", file=sys.stderr, flush=True)
     venv.create(folder, with_pip=True, clear=True)
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip += ["--no-deps"] if peer in WITHOUT_DEPENDENCIES else []
     result = subprocess.run([*pip, "-r", str(requirements)], capture_output=True, text=True, check=False)
     if result.returncode:
         print(f"{peer} cannot be installed: {result.stderr.strip()[-2000:]}", file=sys.stderr)

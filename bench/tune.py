@@ -30,6 +30,7 @@ CANDIDATES: dict[str, dict[str, tuple[Any, ...]]] = {
     "mosec": OF_REQUESTS,
     "bentoml": {"max_requests": (8, 64)},
     "ray-serve": OF_REQUESTS,
+    "vllm": {"max_requests": (64, 256)},
 }
 """Values besides the default. The chunk comes from the sweep of each run."""
 

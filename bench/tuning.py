@@ -16,8 +16,9 @@ class Tuning:
 
     Attributes:
         chunk_size: texts in one forward pass (Infinity: its `--batch-size`).
-        max_requests: requests that may be batched together (not Infinity, which counts texts).
-        wait_ms: how long a batch may wait to fill (not Infinity or BentoML, which have no such setting).
+        max_requests: requests that may be batched together (not Infinity, which counts texts; vLLM: texts, its
+            `--max-num-seqs`).
+        wait_ms: how long a batch may wait to fill (not Infinity, BentoML or vLLM, which have no such setting).
         is_compiled: whether the model goes through `torch.compile` (Infinity's own option).
     """
 
