@@ -4,47 +4,18 @@ and an answer's pieces are written together."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.events import Closed, RawData, Updated
 
-from batch_http.body import GRACE_S, MIN_BYTES_PER_S
+from batch_http.server.patience import abort_in_time, patience_with
 
 _read_data = TCPServer._read_data
 _protocol_send = TCPServer.protocol_send
 _close = TCPServer._close
 _initiate_server_close = TCPServer._initiate_server_close
-
-
-class Patience:
-    """How long a client may take to read an answer: `GRACE_S`, and a second more for each `MIN_BYTES_PER_S`; fast reads
-    refill what slow ones used up.
-    """
-
-    def __init__(self) -> None:
-        self._left_s = GRACE_S
-
-    @asynccontextmanager
-    async def sending(self, num_bytes: int) -> AsyncIterator[None]:
-        """Send so much within the block.
-
-        Raises:
-            TimeoutError: it took too long.
-        """
-        loop = asyncio.get_running_loop()
-        started_at, allowed_s = loop.time(), self._left_s + num_bytes / MIN_BYTES_PER_S
-        async with asyncio.timeout(allowed_s):
-            yield
-        self._left_s = min(GRACE_S, allowed_s - (loop.time() - started_at))
-
-
-def patience_with(owner: object) -> Patience:
-    """The patience with the client of this connection or stream."""
-    patience: Patience = vars(owner).setdefault("patience", Patience())
-    return patience
 
 
 def repair_connections() -> None:
@@ -114,18 +85,11 @@ def _is_room_for(num_bytes: int, transport: Any) -> bool:
 async def _close_in_time(self: Any) -> None:
     """The SDK's own closing, which waits without end for a client that does not read the rest of its answer."""
     _write(self)
-    _abort_in_time(self.writer.transport)
+    abort_in_time(self.writer.transport)
     await _close(self)
 
 
 async def _initiate_server_close_in_time(self: Any) -> None:
     """Hypercorn's own closing of an idle connection; the same."""
-    _write(self)
-    _abort_in_time(self.writer.transport)
+    abort_in_time(self.writer.transport)
     await _initiate_server_close(self)
-
-
-def _abort_in_time(transport: Any) -> None:
-    num_bytes = transport.get_write_buffer_size()
-    if num_bytes:
-        asyncio.get_running_loop().call_later(GRACE_S + num_bytes / MIN_BYTES_PER_S, transport.abort)

@@ -19,8 +19,8 @@ from hypercorn.protocol.events import Body, EndBody
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H2ProtocolAssumedError, H11Protocol
 
-from batch_http.server.connections import patience_with
 from batch_http.server.http2_turns import StreamTurns
+from batch_http.server.patience import patience_with
 
 DEFAULT_WINDOW_BYTES = 2**16 - 1
 """What a connection may send before the first window update: RFC 9113, section 6.9.2."""

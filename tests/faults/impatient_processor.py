@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from batch_http.server import connections
+from batch_http.server import patience
 from batch_processor import chute
 
 __all__ = ["chute"]
 
-connections.GRACE_S = 2.0
-connections.MIN_BYTES_PER_S = 2**24
+patience.GRACE_S = 2.0
+patience.MIN_BYTES_PER_S = 2**24

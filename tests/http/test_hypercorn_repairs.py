@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import logging
+import socket
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -14,12 +15,14 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.asyncio.task_group import TaskGroup
+from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.typing import ConnectionState
 
+from batch_http.server import patience
 from batch_http.server.repairs import repair_hypercorn
 
 HEADERS = [(":method", "GET"), (":path", "/"), (":scheme", "http"), (":authority", "x")]
@@ -109,3 +112,38 @@ def test_a_body_that_comes_after_its_answer_is_dropped() -> None:
         await both.send()
 
     exchange(refuses, scenario)
+
+
+@pytest.mark.parametrize("wish", [b"keep-alive", b"close"])
+def test_a_connection_is_closed_though_its_client_has_not_read_the_last_answer(
+    wish: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Little enough for asyncio's buffer, so that the request is done with, and more than the system's buffers take.
+    num_bytes = 60_000
+    monkeypatch.setattr(patience, "GRACE_S", 0.1)
+    monkeypatch.setattr(patience, "MIN_BYTES_PER_S", 10 * num_bytes)
+
+    async def answers(_: Any, __: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % num_bytes)]})
+        await send({"type": "http.response.body", "body": b" " * num_bytes})
+
+    async def scenario() -> None:
+        loop, has_ended, config = asyncio.get_running_loop(), asyncio.Event(), Config()
+        config.keep_alive_timeout = 0.1
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await TCPServer(ASGIWrapper(answers), loop, config, WorkerContext(None), {}, reader, writer)
+            has_ended.set()
+
+        with socket.socket() as listening, socket.socket() as client:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            listening.bind(("127.0.0.1", 0))
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            async with await asyncio.start_server(serve, sock=listening):
+                client.connect(listening.getsockname())
+                client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: " + wish + b"\r\n\r\n")
+                async with asyncio.timeout(30):
+                    await has_ended.wait()
+
+    assert repair_hypercorn()
+    asyncio.run(scenario())
