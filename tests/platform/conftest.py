@@ -42,7 +42,9 @@ def deployer(fake_platform: FakeApi, tmp_path_factory: pytest.TempPathFactory) -
     """A person at a clean clone, with an account on that platform, and the bundled model in mind."""
     # Nobody listens at the proxy: the prices are the last known ones, wherever this runs.
     settings = {"BATCH_PROCESSOR_MODEL": "bundled", "HTTPS_PROXY": "http://127.0.0.1:9"}
-    return Deployer(tmp_path_factory.mktemp("deployer"), fake_platform, **settings)
+    deployer = Deployer(tmp_path_factory.mktemp("deployer"), fake_platform, **settings)
+    deployer.cut_weights()
+    return deployer
 
 
 @pytest.fixture

@@ -49,6 +49,8 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         assert len(api.images) == 1, built
         deployed = deployer.chutes("deploy", "batch_processor:chute", "--accept-fee")
         assert len(api.deployments) == 1, deployed
+        # Of these images an instance is run, of the later ones none.
+        deployer.cut_weights()
         yield Deployment(api, deployer, next(iter(api.images.values())), api.deployments[0], built + deployed)
 
 
