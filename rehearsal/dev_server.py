@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
 import sys
 import time
 import urllib.error
@@ -48,12 +46,12 @@ def running_server(
     log: Path,
     chute: str = "batch_processor:chute",
     code: Path = ROOT,
-    output: int | None = None,
+    output: Path | None = None,
     **environment: str,
 ) -> Iterator[Server]:
     """Serve a chute of the folder `code` in a process of its own; ours with the bundled model.
 
-    It writes to the file `log`, or to the descriptor `output` if there is one.
+    It writes to the file `log`, or to the pipe `output` if there is one.
 
     Raises:
         ServerNotReadyError: it does not start.
@@ -68,23 +66,15 @@ def running_server(
         "PYTHONPATH": str(ROOT),
         **environment,
     }
-    process = _start(service_command(port, chute), code, environment, log, output)
+    log.touch()
+    _, _, module, *arguments = service_command(port, chute)
+    process = start_program(module, arguments, code, environment, output or log)
     try:
         wait_until_answered(f"http://127.0.0.1:{port}/batch-stats", process, log)
         yield Server(f"http://127.0.0.1:{port}", process, log)
     finally:
         process.kill()
         process.wait()
-
-
-def _start(command: list[str], folder: Path, environment: dict[str, str], log: Path, output: int | None) -> Process:
-    if output is None:
-        _, _, module, *arguments = command
-        return start_program(module, arguments, folder, environment, log)
-    log.touch()
-    return subprocess.Popen(
-        command, cwd=folder, env={**os.environ, **environment}, stdout=output, stderr=subprocess.STDOUT
-    )
 
 
 def wait_until_answered(url: str, process: Process, log: Path | None = None) -> None:

@@ -92,8 +92,11 @@ def test_the_last_lines_are_written_before_the_process_ends() -> None:
 
 
 def test_the_service_answers_with_a_pipe_that_nobody_reads(tmp_path: Path) -> None:
-    reading, writing = os.pipe()
-    with running_server(tmp_path / "log", output=writing) as server:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    writing = os.open(pipe, os.O_WRONLY)
+    with running_server(tmp_path / "log", output=pipe) as server:
         # Its start-up lines are in the pipe, and what else fits: nobody reads them.
         os.set_blocking(writing, False)
         try:

@@ -8,22 +8,21 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 
+import schemas
 from batch_embedding.settings import MINILM_MODEL, EmbedderSettings
 from batch_inference.settings import load_settings
 from rehearsal.dev_server import ROOT
 from rehearsal.ports import free_port
 from rehearsal.small_classifiers import save_checkpoint
 from tests.inference.checkpoints import save_empty, save_masked_language_model, save_without_tokenizer
-from tools.run_locally import BUNDLED, Service
+from tools.run_locally import BUNDLED, Service, main
 
 
 @contextmanager
@@ -55,6 +54,26 @@ def start(port: int, *arguments: str) -> subprocess.Popen[str]:
 def _until_ready(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     return next(line for line in process.stdout if line.startswith("Ready"))
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """What `make run` says when it refuses what it is given, before anything is started: one line."""
+
+    def run(*arguments: str) -> str:
+        # What it sets is taken back after the test.
+        monkeypatch.setenv("BATCH_PROCESSOR_MODEL", BUNDLED)
+        monkeypatch.setitem(sys.modules, "schemas", schemas)
+        monkeypatch.setattr(Service, "start", None)
+        monkeypatch.setattr(sys, "argv", ["run_locally", "--port", str(free_port()), *arguments])
+        # Making a checkpoint prints, too.
+        capsys.readouterr()
+        assert main() == 1
+        output, errors = capsys.readouterr()
+        assert (output, errors.count("\n")) == ("", 1)
+        return errors
+
+    return run
 
 
 @pytest.mark.parametrize(("offset", "purpose"), [(0, "the service"), (1, "the SDK's log server")])
@@ -109,26 +128,43 @@ def test_the_embedder_has_the_hubs_name_and_not_a_path_of_this_machine(monkeypat
         ("README.md", "is no Python module. Use the path of a file such as my_chute.py."),
     ],
 )
-def test_a_file_that_is_no_chute_is_refused_in_a_sentence(chute: str, sentence: str) -> None:
-    output, errors = start(free_port(), "--chute", chute).communicate(timeout=120)
-    assert output == ""
-    assert sentence in errors
-    assert errors.count("\n") == 1
+def test_a_file_that_is_no_chute_is_refused_in_a_sentence(
+    chute: str, sentence: str, refused: Callable[..., str]
+) -> None:
+    assert sentence in refused("--chute", str(ROOT / chute))
 
 
-def test_another_process_that_takes_the_port_meanwhile_is_not_called_ready() -> None:
+@pytest.fixture
+def _own_handler_of_sigterm() -> Iterator[None]:
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.mark.usefixtures("_own_handler_of_sigterm")
+def test_another_process_that_takes_the_port_meanwhile_is_not_called_ready(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     port = free_port()
-    process = start(port)
-    # The port is looked at before the SDK is loaded, which takes seconds: here it is gone by then.
-    while not psutil.Process(process.pid).children():
-        assert process.poll() is None
-        time.sleep(0.05)
-    with somebody_else(port):
-        output, errors = process.communicate(timeout=120)
-    assert process.returncode == 1
-    assert "Ready" not in output
-    assert f"Port {port} was taken by another process meanwhile; stop it and try again." in errors
-    assert "Traceback" not in errors
+    # What it sets is taken back after the test.
+    monkeypatch.setenv("BATCH_PROCESSOR_MODEL", BUNDLED)
+    with ExitStack() as held:
+        # The port is looked at before the service is started, which takes seconds: this one loads without end.
+        loading = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        held.callback(loading.kill)
+
+        def start_late(_: Service, port: int) -> subprocess.Popen[bytes]:
+            held.enter_context(somebody_else(port))
+            return loading
+
+        monkeypatch.setattr(Service, "start", start_late)
+        model = str(ROOT / "models" / "tiny-sentiment")
+        monkeypatch.setattr(sys, "argv", ["run_locally", "--port", str(port), "--model", model])
+        assert main() == 1
+        assert loading.returncode == -signal.SIGKILL
+    output, errors = capsys.readouterr()
+    assert output == ""
+    assert errors == f"Port {port} was taken by another process meanwhile; stop it and try again.\n"
 
 
 @pytest.mark.parametrize(
@@ -140,12 +176,10 @@ def test_another_process_that_takes_the_port_meanwhile_is_not_called_ready() -> 
     ],
 )
 def test_what_files_say_against_a_model_is_said_before_anything_loads(
-    tmp_path: Path, make: Callable[[Path], Path], sentence: str
+    tmp_path: Path, make: Callable[[Path], Path], sentence: str, refused: Callable[..., str]
 ) -> None:
     folder = make(tmp_path / "model")
-    output, errors = start(free_port(), "--model", str(folder)).communicate(timeout=120)
-    assert (output, errors.count("\n")) == ("", 1)
-    assert errors.startswith(f"BATCH_PROCESSOR_MODEL='{folder}' {sentence}")
+    assert refused("--model", str(folder)).startswith(f"BATCH_PROCESSOR_MODEL='{folder}' {sentence}")
 
 
 @pytest.mark.parametrize(
@@ -156,12 +190,10 @@ def test_what_files_say_against_a_model_is_said_before_anything_loads(
     ],
 )
 def test_labels_that_cannot_be_served_are_refused_before_anything_loads(
-    tmp_path: Path, names: dict[int, str], sentence: str
+    tmp_path: Path, names: dict[int, str], sentence: str, refused: Callable[..., str]
 ) -> None:
     folder = save_checkpoint(tmp_path / "model", id2label=names)
-    output, errors = start(free_port(), "--model", str(folder)).communicate(timeout=120)
-    assert (output, errors.count("\n")) == ("", 1)
-    assert errors.startswith(sentence)
+    assert refused("--model", str(folder)).startswith(sentence)
 
 
 def test_a_model_that_is_refused_ends_it_with_a_sentence(tmp_path: Path) -> None:
