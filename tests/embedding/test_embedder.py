@@ -48,7 +48,7 @@ def embed(embedder: Engine, texts: Sequence[str]) -> NDArray[np.float32]:
 
 
 def test_vectors_are_those_of_sentence_transformers(embedder: Engine, settings: EmbedderSettings) -> None:
-    texts = texts_of_all_lengths(60)
+    texts = texts_of_all_lengths(24)
     theirs = sentence_transformer(settings.model).encode(texts, normalize_embeddings=False)
     ours = embed(embedder, texts)
     assert (ours * theirs).sum(axis=1).min() > 0.9999
@@ -56,7 +56,7 @@ def test_vectors_are_those_of_sentence_transformers(embedder: Engine, settings: 
 
 
 def test_alone_equals_in_company(embedder: Engine) -> None:
-    texts = texts_of_all_lengths(40)
+    texts = texts_of_all_lengths(16)
     together = embed(embedder, texts)
     with ThreadPoolExecutor(4) as pool:
         alone = list(pool.map(lambda text: embed(embedder, [text])[0], texts))

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("schemathesis") is None, reason="needs schemathesis: pip install schemathesis"
 )
 
-QUICK = ["--max-examples", "5", "--phases", "examples,fuzzing"]
+QUICK = ["--max-examples", "3", "--phases", "examples,fuzzing"]
 AT_LENGTH = ["--max-examples", "50", "--phases", "examples,coverage,fuzzing"]
 GENERATED_AT_LENGTH = ["--max-examples", "10", "--phases", "examples,coverage,fuzzing"]
 """A generated answer takes a hundred passes."""

@@ -1,4 +1,4 @@
-"""The forward pass with real weights: the bundled model, and RoBERTa-base at full size with random weights."""
+"""The forward pass with real weights: the bundled model; and at full width: RoBERTa-base with random weights."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def bundled() -> EncoderModel:
 
 @pytest.fixture(scope="module")
 def full_size(tmp_path_factory: pytest.TempPathFactory) -> EncoderModel:
-    """RoBERTa-base as the hub's default model has it, but for its weights, which are random."""
+    """RoBERTa-base as the hub's default model has it, but with random weights, and four layers of its twelve."""
     torch.manual_seed(0)
     config = RobertaConfig(
-        vocab_size=50265, max_position_embeddings=514, type_vocab_size=1, layer_norm_eps=1e-5,
+        vocab_size=50265, max_position_embeddings=514, type_vocab_size=1, layer_norm_eps=1e-5, num_hidden_layers=4,
         id2label={0: "negative", 1: "neutral", 2: "positive"},
     )  # fmt: skip
     folder = tmp_path_factory.mktemp("roberta-base")

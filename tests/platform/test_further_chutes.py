@@ -45,7 +45,7 @@ FURTHER = [
         "batch_generator", "/generate-batch", {"prompts": ["Hi"] * 8, "max_new_tokens": 64}, "results",
         events=("started", *["result"] * 8, "completed"),
     ),
-    FurtherChute("batch_embedder", "/v1/embeddings", {"input": [f"{n} " + "word " * 250 for n in range(12)]}, "data"),
+    FurtherChute("batch_embedder", "/v1/embeddings", {"input": [f"{n} " + "word " * 250 for n in range(6)]}, "data"),
 ]  # fmt: skip
 NUM_USERS = 4
 
