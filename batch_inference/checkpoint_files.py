@@ -60,35 +60,36 @@ def why_unusable(source: str, revision: str | None, *, is_loaded: bool) -> str |
 
 
 def why_no_classifier(source: str) -> str | None:
-    """The same of a folder with another kind of model, as far as names tell; loading tells the rest.
+    """The same of a folder with another kind of model, as far as its files say it; loading says the rest.
 
     Args:
         source: a folder, or a hub id, of which nothing is known here.
+
+    Raises:
+        ModelLoadError: it is a classifier, and its labels cannot be served.
     """
     folder = Path(source)
     config = _read_json(folder / "config.json")
+    if (kind := _kind_without_classifier(config, folder)) is not None:
+        return (
+            f"is a {kind}, and lacks the weights of a classifier, so that its answers would be random. Use a "
+            "checkpoint that was fine-tuned for this, or fine-tune this one first."
+        )
+    names = config.get("id2label")
+    if isinstance(names, dict) and all(index.isdecimal() for index in names):
+        label_names(len(names), config.get("problem_type"), {int(index): name for index, name in names.items()})
+    return None
+
+
+def _kind_without_classifier(config: dict[str, Any], folder: Path) -> str | None:
+    """The class of a model that has no weights of a classifier; None if it has some, or nothing is known."""
     kinds = config.get("architectures") or []
     names = list(_names_of_weights(folder))
     if not kinds or not names or any(str(kind).endswith("ForSequenceClassification") for kind in kinds):
         return None
     if any(part in name for name in names for part in PARTS_OF_CLASSIFIERS):
         return None
-    return (
-        f"is a {kinds[0]}, and lacks the weights of a classifier, so that its answers would be random. Use a "
-        "checkpoint that was fine-tuned for this, or fine-tune this one first."
-    )
-
-
-def check_label_names(source: str) -> None:
-    """Raise ModelLoadError if the config.json of a folder says that its model has no labels that could be served.
-
-    Args:
-        source: a folder, or a hub id, of which nothing is known here.
-    """
-    config = _read_json(Path(source) / "config.json")
-    names = config.get("id2label")
-    if isinstance(names, dict) and all(index.isdecimal() for index in names):
-        label_names(len(names), config.get("problem_type"), {int(index): name for index, name in names.items()})
+    return str(kinds[0])
 
 
 def _why_unusable(paths: set[Path], folder: Path | None) -> str | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from transformers.utils import logging as transformers_logging
 
 from batch_classification.in_process import load_classifier
+from batch_http.engine_stats import name_of_pass
 from batch_inference.errors import ModelLoadError
 from batch_inference.model import EncoderModel
 from rehearsal.small_classifiers import POSITIONS, save_checkpoint
@@ -21,11 +22,6 @@ from schemas import LONGEST_MAX_LENGTH
 PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 HEADER = "| architecture | pass | precisions on a CPU | longest text, in tokens |\n|---|---|---|---|"
 REFUSED = "refused"
-
-
-def pass_of(model: EncoderModel) -> str:
-    """How the model runs rows, as the table says it."""
-    return "padded" if model.is_padded else "packed"
 
 
 def longest_text(model: EncoderModel) -> str:
@@ -42,7 +38,7 @@ def row(kind: str, folder: Path) -> str:
     if not taken:
         return f"| {kind} | {REFUSED} | | |"
     model = next(iter(taken.values()))
-    return f"| {kind} | {pass_of(model)} | {', '.join(taken)} | {longest_text(model)} |"
+    return f"| {kind} | {name_of_pass(model)} | {', '.join(taken)} | {longest_text(model)} |"
 
 
 def _loaded(folder: Path, precision: str) -> EncoderModel | None:

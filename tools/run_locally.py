@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
-from batch_inference.checkpoint_files import check_label_names, why_no_classifier, why_unusable
+from batch_inference.checkpoint_files import why_no_classifier, why_unusable
 from batch_inference.errors import ModelLoadError, SettingsError
 from batch_inference.settings import load_settings
 from rehearsal.chutes import CHUTES, NotAChuteError, settings_of
@@ -119,8 +119,6 @@ class Service:
         problem = why_unusable(source, settings.pinned_revision, is_loaded=True)
         if problem or (problem := why_no_classifier(source) if chute.is_classifier else None):
             raise ModelLoadError(f"{settings.named_model} {problem}")
-        if chute.is_classifier:
-            check_label_names(source)
         curl = f"  curl {url}{chute.path} -H 'Content-Type: application/json' \\\n    -d '{chute.body}'\n"
         return cls(ROOT / f"{name}.py", settings.model, f"{chute.hint}\n\n{curl}")
 

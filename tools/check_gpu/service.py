@@ -20,6 +20,7 @@ from transformers import AutoTokenizer
 
 from batch_classification.head import SentimentHead
 from batch_classification.settings import ClassifierSettings
+from batch_http.engine_stats import name_of_pass
 from batch_inference.engine import Engine
 from batch_inference.errors import BatchInferenceError, DeviceLostError
 from batch_inference.settings import load_settings
@@ -79,7 +80,7 @@ def engine(run: Run) -> Figures:
     all_cores = _cores()
     try:
         with _running(Engine.start(run.settings, SentimentHead())) as started:
-            figures["forward"] = "padded" if started.model.is_padded else "packed"
+            figures["forward"] = name_of_pass(started.model)
             figures["max_batch_tokens"] = started.max_batch_tokens
             for cores in sorted({len(all_cores), min(INSTANCE_CORES, len(all_cores))}):
                 _use_cores(all_cores[:cores])
@@ -202,7 +203,7 @@ def recall(run: Run) -> Figures:
         with _running(Engine.start(settings, SentimentHead())) as started:
             answer = started.run(run.texts, MAX_TOKENS)
             guesses = [prediction.label for prediction in answer.predictions]
-            forward = "padded" if started.model.is_padded else "packed"
+            forward = name_of_pass(started.model)
         expected = [labelled.sentiment for labelled in run.labelled]
         total = Counter(expected)
         right = Counter(label for label, guess in zip(expected, guesses, strict=True) if label == guess)
