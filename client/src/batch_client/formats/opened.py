@@ -6,7 +6,7 @@ import codecs
 import io
 import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ _BOMS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+_SAY_ENCODING = "say which encoding the file has with --encoding"
 _UNPACKING_FAULTS: tuple[type[Exception], ...] = (EOFError, zlib.error, lzma.LZMAError)
 
 
@@ -61,24 +62,11 @@ class TextFile:
             yield from bounded_lines(text, self.name)
 
     def _undecodable(self) -> str:
-        advice = "say which encoding the file has with --encoding"
         if self.encoding.startswith("utf-8"):
-            utf8_line: int | None = None
             with open_binary(self.path, self.name) as binary:
-                for number, line in enumerate(binary, 1):
-                    try:
-                        line.decode()
-                        if utf8_line is None and not line.isascii():
-                            utf8_line = number
-                    except UnicodeDecodeError as error:
-                        if error.reason == "unexpected end of data" and not line.endswith(b"\n"):
-                            return f"{self.name} ends within a character; it was cut short: get it whole"
-                        found = f"{self.name}, line {number}: byte 0x{line[error.start]:02x} is not valid UTF-8"
-                        if utf8_line is not None:
-                            # Another encoding would change what is right in that line, and nobody would see it.
-                            return f"{found}, but line {utf8_line} is: the file mixes encodings; correct line {number}"
-                        return f"{found}; {advice}{_likely_encoding(line)}"
-        return f"{self.name} is not valid {self.encoding}; {advice}"
+                if fault := _first_fault_of_utf8(binary, self.name):
+                    return fault
+        return f"{self.name} is not valid {self.encoding}; {_SAY_ENCODING}"
 
 
 def open_text_file(path: Path, options: ReadOptions) -> TextFile:
@@ -154,6 +142,25 @@ def bounded_lines(text: TextIO, name: str) -> Iterator[str]:
             )
         yield line
         number += 1
+
+
+def _first_fault_of_utf8(lines: Iterable[bytes], name: str) -> str | None:
+    """What is wrong with the first line that is not UTF-8, and what to do; None if all lines are."""
+    utf8_line: int | None = None
+    for number, line in enumerate(lines, 1):
+        try:
+            line.decode()
+        except UnicodeDecodeError as error:
+            if error.reason == "unexpected end of data" and not line.endswith(b"\n"):
+                return f"{name} ends within a character; it was cut short: get it whole"
+            found = f"{name}, line {number}: byte 0x{line[error.start]:02x} is not valid UTF-8"
+            if utf8_line is not None:
+                # Another encoding would change what is right in that line, and nobody would see it.
+                return f"{found}, but line {utf8_line} is: the file mixes encodings; correct line {number}"
+            return f"{found}; {_SAY_ENCODING}{_likely_encoding(line)}"
+        if utf8_line is None and not line.isascii():
+            utf8_line = number
+    return None
 
 
 def _likely_encoding(line: bytes) -> str:
