@@ -47,11 +47,12 @@ def running_server(
     chute: str = "batch_processor:chute",
     code: Path = ROOT,
     output: Path | None = None,
+    is_forked: bool = True,
     **environment: str,
 ) -> Iterator[Server]:
     """Serve a chute of the folder `code` in a process of its own; ours with the bundled model.
 
-    It writes to the file `log`, or to the pipe `output` if there is one.
+    It writes to the file `log`, or to the pipe `output` if there is one. A fork starts sooner than a new process.
 
     Raises:
         ServerNotReadyError: it does not start.
@@ -68,7 +69,7 @@ def running_server(
     }
     log.touch()
     _, _, module, *arguments = service_command(port, chute)
-    process = start_program(module, arguments, code, environment, output or log)
+    process = start_program(module, arguments, code, environment, output or log, is_forked)
     try:
         wait_until_answered(f"http://127.0.0.1:{port}/batch-stats", process, log)
         yield Server(f"http://127.0.0.1:{port}", process, log)

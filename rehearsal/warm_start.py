@@ -52,10 +52,15 @@ class Process(Protocol):
 
 
 def start_program(
-    module: str, arguments: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path
+    module: str,
+    arguments: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    log: Path,
+    is_forked: bool = True,
 ) -> Process:
     """Run `python -m module` in `folder` with these variables over the process's own; what it prints goes to `log`."""
-    if any(name.startswith(READ_WHEN_IMPORTED) for name in environment):
+    if not is_forked or any(name.startswith(READ_WHEN_IMPORTED) for name in environment):
         with log.open("wb") as output:
             return subprocess.Popen(
                 [sys.executable, "-m", module, *arguments],

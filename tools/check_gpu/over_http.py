@@ -23,10 +23,9 @@ def over_http(run: Run) -> Figures:
     model, device = str(run.folder), run.device.split(":")[0]
     with (
         tempfile.TemporaryDirectory() as folder,
-        (Path(folder) / "log").open("wb") as log,
         # Straight from the SDK: the tests' faster start would fork a process that has torch loaded.
         running_server(
-            Path(log.name), output=log.fileno(), BATCH_PROCESSOR_MODEL=model, BATCH_PROCESSOR_DEVICE=device
+            Path(folder) / "log", is_forked=False, BATCH_PROCESSOR_MODEL=model, BATCH_PROCESSOR_DEVICE=device
         ) as server,
     ):
         for clients, size in ((8, 100), (64, 1)):
