@@ -25,9 +25,9 @@ class WaitingTexts:
 
     Every other pass is for the oldest group of a line, and these turns go round the lines: so no text starves, and no
     model's texts starve another's. The passes between are for the group that has the fewest tokens left, of whichever
-    model. So a small request waits for three passes at most, however many large ones came before: two in flight, and
-    one of an oldest group. And it is not made to wait for a full pass of its own: with more in its line than a pass
-    takes, it shares one with small ones only.
+    model. With more in its line than a pass takes, a small one shares a pass with small ones only, and that pass goes
+    before the oldest group's, too, unless it would be the second such pass in a row. So however many large ones came
+    before, a small request waits only for what is in flight; and for one more pass if it is not the only small one.
 
     Args:
         models: by their names.
@@ -36,7 +36,8 @@ class WaitingTexts:
     def __init__(self, models: Mapping[str, ScheduledModel]) -> None:
         self._models = models
         self._num_texts = 0
-        self._is_turn_of_oldest = False
+        self._is_turn_of_oldest = True
+        self._were_small_last = False
         # The line that is first has waited longest for a turn of its oldest group. None is empty.
         self._lines: dict[str, list[TextGroup]] = {}
 
@@ -96,23 +97,29 @@ class WaitingTexts:
 
     def _in_turn(self) -> list[TextGroup]:
         """The groups that the next pass may take from, the one that it begins with first."""
-        self._is_turn_of_oldest = not self._is_turn_of_oldest
-        if self._is_turn_of_oldest:
+        smallest = min(map(_smallest, self._lines.values()), key=_num_tokens)
+        line = self._lines[smallest.model]
+        small = self._small_ones(line)
+        if self._is_turn_of_oldest and (self._were_small_last or not small):
+            self._is_turn_of_oldest = self._were_small_last = False
             name = next(iter(self._lines))
             self._lines[name] = line = self._lines.pop(name)
             return line
-        smallest = min(map(_smallest, self._lines.values()), key=_num_tokens)
-        line = self._lines[smallest.model]
-        if len(line) == 1:
-            return line
+        self._is_turn_of_oldest = True
+        self._were_small_last = bool(small)
+        if small or len(line) == 1:
+            return small or line
+        return [smallest, *(group for group in line if group is not smallest)]
+
+    def _small_ones(self, line: list[TextGroup]) -> list[TextGroup]:
+        """The groups of a line that go before larger ones; none where nothing larger waits, or all fits in one pass."""
+        max_batch_tokens = self._models[line[0].model].budget.cost.max_batch_tokens
+        max_small = max_batch_tokens * SMALL_PASS_SHARE
+        num_tokens = sum(map(_num_tokens, line))
+        if num_tokens <= max_batch_tokens:
+            return line if num_tokens <= max_small and len(self._lines) > 1 else []
         by_size = sorted(line, key=_num_tokens)
-        tokens_up_to = list(accumulate(map(_num_tokens, by_size)))
-        max_batch_tokens = self._models[smallest.model].budget.cost.max_batch_tokens
-        if tokens_up_to[-1] > max_batch_tokens:
-            num_small = bisect_right(tokens_up_to, max_batch_tokens * SMALL_PASS_SHARE)
-            if num_small:
-                return by_size[:num_small]
-        return [by_size[0], *(group for group in line if group is not by_size[0])]
+        return by_size[: bisect_right(list(accumulate(map(_num_tokens, by_size))), max_small)]
 
 
 def _num_tokens(group: TextGroup) -> int:

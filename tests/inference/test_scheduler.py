@@ -17,6 +17,7 @@ from batch_inference.scheduled_model import ScheduledModel
 from batch_inference.scheduler import Scheduler
 from batch_inference.text_groups import TextGroup
 from batch_inference.token_rows import Outputs, TokenRows
+from batch_inference.waiting_texts import WaitingTexts
 
 POISON = 666
 WAIT_S = 30
@@ -171,6 +172,22 @@ def test_a_small_request_waits_for_no_full_pass_of_its_own(scheduler: Scheduler,
     assert answers(large) == [[float(number)] for number in range(100, 120)]
     assert [[7] * 5, [8] * 5] in model.passes
     assert sorted(len(rows) for rows in model.passes) == [1, 2, 10, 10]
+
+
+@pytest.mark.parametrize("num_passes", range(4))
+def test_a_small_request_alone_among_large_ones_is_in_the_next_pass(
+    model: GatedModel, budget: Budget, num_passes: int
+) -> None:
+    """Whosever turn it is, but not two small passes in a row: they would keep the large ones waiting."""
+    waiting = WaitingTexts({"": ScheduledModel(model, budget)})
+    large, small, late = group(*range(100, 120), length=90), group(7), group(8)
+    waiting.add(large)
+    taken = [waiting.take() for _ in range(num_passes)]
+    waiting.add(small)
+    taken.append(waiting.take())
+    waiting.add(late)
+    taken += [waiting.take(), waiting.take()]
+    assert [rows.groups for rows in taken if rows] == [*[[large]] * num_passes, [small], [large], [late]]
 
 
 def test_small_requests_do_not_keep_a_large_one_waiting(scheduler: Scheduler, model: GatedModel) -> None:
