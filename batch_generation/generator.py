@@ -37,7 +37,7 @@ from batch_inference.errors import (
     first_line,
 )
 from batch_inference.queue_limit import QueueLimit
-from batch_inference.turns import Turns, estimated_tokens, in_turns
+from batch_inference.turns import Turns, estimated_tokens, in_turns, likely_tokens
 
 logger = logging.getLogger(__name__)
 
@@ -158,6 +158,14 @@ class Generator:
                     self.stats.count_request(len(prompts), time.perf_counter() - arrived_at, queue_time_s)
             finally:
                 completions.cancel()
+
+    def check_room(self, num_texts: int, num_characters: int) -> None:
+        """Say before any work for so many prompts whether it would be in vain, by their size.
+
+        Raises:
+            QueueFullError: it is a large request, and there is no room in the queue for it.
+        """
+        self._limit.check_room(likely_tokens(num_texts, num_characters, None))
 
     @property
     def num_queued_prompts(self) -> int:

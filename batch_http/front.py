@@ -17,7 +17,7 @@ from chutes.chute import Chute
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from batch_http.admission import Slots
+from batch_http.admission import Slots, check_room
 from batch_http.body import MAX_JSON_BYTES, MAX_WIRE_BYTES, BodyBudget, ClientLeft, receive_body
 from batch_http.callers import RECEIVE, CallerMiddleware, Channel, CordCaller, OpenAnswers
 from batch_http.dev_pages import is_dev_mode
@@ -152,6 +152,7 @@ class Front:
             scope[CALLER] = caller = CordCaller()
             scope[RECEIVE] = channel = Channel(body, receive, caller)
             if self._slots and body:
+                check_room(body, getattr(self._chute, "engine", None))
                 check_json(body, scope)
                 slot = await self._slots.take(body, channel.left)
                 held.callback(slot.give_back)

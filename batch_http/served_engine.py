@@ -21,6 +21,14 @@ class ServedEngine(Protocol):
         """Counters of what happens to requests."""
         ...
 
+    def check_room(self, num_texts: int, num_characters: int) -> None:
+        """Say before any work for a request of so many texts and characters whether it would be in vain.
+
+        Raises:
+            QueueFullError: it is a large one, and there is no room for it.
+        """
+        ...
+
     def stop_admitting(self) -> None:
         """Refuse new requests from now on; those admitted are answered."""
         ...

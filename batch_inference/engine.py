@@ -28,11 +28,14 @@ from batch_inference.start_up import Loaded, Source, load_all
 from batch_inference.stats import Stats
 from batch_inference.token_rows import TokenRows
 from batch_inference.tokenizer import EncodedTexts, TextTokenizer
-from batch_inference.turns import Turns, estimated_tokens, in_turns
+from batch_inference.turns import Turns, estimated_tokens, in_turns, likely_tokens
 
 logger = logging.getLogger(__name__)
 
 MIB: Final = 2**20
+
+USUAL_MAX_LENGTH: Final = 512
+"""Tokens of a text that the model may see where a request says nothing of it."""
 
 
 class Engine:
@@ -138,6 +141,15 @@ class Engine:
         """
         with self.admitted(texts, max_length, caller, in_windows=in_windows, model=model) as admitted:
             return admitted.run()
+
+    def check_room(self, num_texts: int, num_characters: int) -> None:
+        """Say before any work for a request whether it would be in vain, by its size and the usual `max_length`.
+
+        Raises:
+            QueueFullError: it is a large one, and there is no room in the queue for it.
+        """
+        max_length = self._first.effective_max_length(USUAL_MAX_LENGTH)
+        self._limit.check_room(likely_tokens(num_texts, num_characters, max_length))
 
     @contextmanager
     def admitted(

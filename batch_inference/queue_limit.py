@@ -86,6 +86,23 @@ class QueueLimit:
         if not self._is_open:
             raise EngineStoppedError
 
+    def check_room(self, num_tokens: int) -> None:
+        """Say before any work for a large request whether it would be in vain. A small one, and one that may wait for
+        room, is never refused here.
+
+        Args:
+            num_tokens: that it has at least.
+
+        Raises:
+            QueueFullError: there is no room.
+        """
+        if num_tokens <= self._max_small or self._patience_s:
+            return
+        with self._room:
+            excess = self._excess(QueueSlot(self), min(num_tokens, self._max_large), is_large=True)
+            if excess > 0:
+                raise self._queue_full(num_tokens, self._num_tokens, excess)
+
     def slot(self, num_tokens: int) -> QueueSlot:
         """Hold a request's slot until it has been answered.
 

@@ -100,8 +100,13 @@ def estimated_tokens(texts: Sequence[str], max_length: int | None) -> int:
         texts: the texts.
         max_length: at most so many are counted of a text on average; None if nothing is cut off.
     """
-    num_tokens = len(texts) + sum(map(len, texts)) // CHARACTERS_PER_TOKEN
-    return num_tokens if max_length is None else min(num_tokens, len(texts) * max_length)
+    return likely_tokens(len(texts), sum(map(len, texts)), max_length)
+
+
+def likely_tokens(num_texts: int, num_characters: int, max_length: int | None) -> int:
+    """As `estimated_tokens`, of so many texts with so many characters in all."""
+    num_tokens = num_texts + num_characters // CHARACTERS_PER_TOKEN
+    return num_tokens if max_length is None else min(num_tokens, num_texts * max_length)
 
 
 def _parts(texts: Sequence[str]) -> Iterator[Sequence[str]]:

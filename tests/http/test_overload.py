@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import pytest
 
-from rehearsal.dev_server import running_server
+from rehearsal.dev_server import Server, running_server
 
 
-def test_a_full_queue_is_a_429(tmp_path: Path, tweets: list[str]) -> None:
-    log = tmp_path / "log"
+@pytest.fixture(scope="module")
+def small_queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with room for 4,000 tokens."""
+    log = tmp_path_factory.mktemp("small_queue") / "log"
     with running_server(log, BATCH_PROCESSOR_MAX_QUEUED_TOKENS="4000") as server:
+        yield server
 
-        async def flood() -> list[httpx.Response]:
-            async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
-                request = {"texts": tweets[:100]}
-                calls = [client.post("/process-batch", json=request) for _ in range(6)]
-                calls += [client.post("/process-batch-stream", json=request) for _ in range(2)]
-                return await asyncio.gather(*calls)
 
+def test_a_full_queue_is_a_429(small_queue: Server, tweets: list[str]) -> None:
+    async def flood() -> list[httpx.Response]:
+        async with httpx.AsyncClient(base_url=small_queue.url, timeout=60) as client:
+            request = {"texts": tweets[:100]}
+            calls = [client.post("/process-batch", json=request) for _ in range(6)]
+            calls += [client.post("/process-batch-stream", json=request) for _ in range(2)]
+            return await asyncio.gather(*calls)
+
+    with httpx.Client(base_url=small_queue.url, timeout=60) as client:
+        before = client.get("/batch-stats").json()
         responses = asyncio.run(flood())
         refused = [response for response in responses if response.status_code == 429]
         assert refused
@@ -28,11 +39,32 @@ def test_a_full_queue_is_a_429(tmp_path: Path, tweets: list[str]) -> None:
         for response in refused:
             assert "queue is full" in response.json()["detail"]
             assert int(response.headers["retry-after"]) >= 1
-        with httpx.Client(base_url=server.url, timeout=60) as client:
-            assert client.post("/process-batch", json={"texts": tweets[:100]}).status_code == 200
-            stats = client.get("/batch-stats").json()
-        assert stats["errors"] == {"queue_full": len(refused)}
-        assert stats["total_requests"] == 8 - len(refused) + 1
+        assert client.post("/process-batch", json={"texts": tweets[:100]}).status_code == 200
+        stats = client.get("/batch-stats").json()
+    assert stats["errors"]["queue_full"] - before["errors"].get("queue_full", 0) == len(refused)
+    assert stats["total_requests"] - before["total_requests"] == 8 - len(refused) + 1
+
+
+def test_a_large_body_is_refused_unread_while_the_queue_is_full(small_queue: Server) -> None:
+    """Two of these bodies are no JSON, so that the answer says whether they were parsed."""
+    large, not_json = {"texts": ["word " * 140] * 100}, b'{"texts": [' + b'"word", ' * 10_000
+    giant = {"texts": ["word " * 1900] * 100, "max_length": 50, "on_long_text": "window"}
+
+    def statuses(client: httpx.Client) -> list[int]:
+        bodies = [not_json, not_json + b"max_length", json.dumps(large | {"stream": True}).encode()]
+        return [client.post("/process-batch", content=body).status_code for body in bodies]
+
+    with httpx.Client(base_url=small_queue.url, timeout=60) as client:
+        with client.stream("POST", "/process-batch-stream", json=giant | {"batch_size": 1}) as stream:
+            next(stream.iter_lines())
+            assert statuses(client) == [429, 400, 429]
+            refused = client.post("/process-batch", content=not_json)
+            assert "queue is full" in refused.json()["detail"]
+            assert int(refused.headers["retry-after"]) >= 1
+            assert client.post("/analyze-single", json={"text": "small"}).status_code == 200
+        while client.get("/batch-stats").json()["requests_in_flight"]:
+            time.sleep(0.05)
+        assert statuses(client) == [400, 400, 400]
 
 
 LONG_TEXT = "word " * 900

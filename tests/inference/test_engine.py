@@ -126,6 +126,10 @@ def test_small_requests_are_answered_beside_one_that_fills_the_queue() -> None:
         with pytest.raises(QueueFullError):
             engine.run(["word " * 100] * 2, 512)
         assert len(engine.run(["so small a request"] * 10, 512)) == 10
+        with pytest.raises(QueueFullError, match="some 137 tokens"):
+            engine.check_room(num_texts=100, num_characters=300)
+        engine.check_room(num_texts=10, num_characters=300)
+    engine.check_room(num_texts=100, num_characters=1_000_000)
     assert len(engine.run(["word " * 100] * 2, 512)) == 2
     engine.close()
 

@@ -24,6 +24,12 @@ def test_without_patience_it_is_refused_at_once() -> None:
     assert limit.num_tokens == 0
 
 
+def test_with_patience_no_room_is_no_reason_to_refuse_before_any_work() -> None:
+    limit = QueueLimit(MAX_TOKENS, lambda _: 1.0, patience_s=60.0)
+    with limit.slot(5600):
+        limit.check_room(5600)
+
+
 def test_with_patience_it_gets_its_turn() -> None:
     limit = QueueLimit(MAX_TOKENS, lambda _: 1.0, patience_s=60.0)
     admitted: list[int] = []
