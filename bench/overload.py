@@ -6,6 +6,9 @@ $ python -m bench.overload --body-bytes 300000 # requests of so many bytes: thei
 
 The load is open: requests of 100 texts are sent at fixed times, however many are unanswered. Its generator shares the
 machine with the service, so what is offered beyond the service's best costs both. Every text is sent once only.
+
+A phase lasts as long as it was given. Its rate is that of the texts which the service ran meanwhile, by its own count,
+and what is unanswered after it is given up: a full queue of large requests would take a minute more to be answered.
 """
 
 from __future__ import annotations
@@ -41,6 +44,7 @@ LONE_TEXTS = 20
 LONE_PAUSE_S = 0.25
 LONG_TEXT = "so good " * 250
 """Nearly as many tokens as the model's window has."""
+IDLE_TIMEOUT_S = 60.0
 START_S = 300.0
 
 
@@ -88,6 +92,21 @@ class Service:
             answer: dict[str, Any] = await response.json()
             return answer
 
+    async def num_texts_run(self) -> int:
+        """Texts that its passes have held so far. Nothing here is read in windows, or answered from memory."""
+        stats = await self.stats()
+        return round(stats["forward_passes"] * stats["mean_texts_per_pass"])
+
+    async def until_idle(self) -> None:
+        """Wait until it works on nothing.
+
+        Raises:
+            TimeoutError: it still does after `IDLE_TIMEOUT_S`.
+        """
+        async with asyncio.timeout(IDLE_TIMEOUT_S):
+            while (await self.stats())["requests_in_flight"]:
+                await asyncio.sleep(0.1)
+
     async def batch(self, texts: list[str], outcomes: Outcomes) -> dict[str, Any]:
         """Send one request of several texts, and note what becomes of it."""
         sent_at = time.perf_counter()
@@ -128,19 +147,58 @@ class Service:
         return took_s
 
 
+class Phase:
+    """What the service does from now on, until it is asked for."""
+
+    def __init__(self, service: Service, num_texts_run: int) -> None:
+        self._service = service
+        self._num_texts_before = num_texts_run
+        self._cpu_before_s = service.cpu_s()
+        self._started_at = time.perf_counter()
+
+    @classmethod
+    async def begun(cls, service: Service) -> Phase:
+        """A phase that begins now."""
+        return cls(service, await service.num_texts_run())
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since it began."""
+        return time.perf_counter() - self._started_at
+
+    async def rates(self) -> tuple[float, float]:
+        """Texts that the service has run a second, and its CPU seconds a text."""
+        elapsed_s, used_s = self.elapsed_s, self._service.cpu_s() - self._cpu_before_s
+        num_texts = max(1, await self._service.num_texts_run() - self._num_texts_before)
+        return num_texts / elapsed_s, used_s / num_texts
+
+
+async def give_up(service: Service, calls: list[asyncio.Task[None]]) -> int:
+    """Hang up on what is unanswered, and wait until the service has noticed. Returns how many that were."""
+    num_open = sum(call.cancel() for call in calls)
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    if failures := [each for each in results if isinstance(each, Exception)]:
+        raise failures[0]
+    await service.until_idle()
+    return num_open
+
+
 async def best_rate(service: Service, seconds: float) -> tuple[float, float]:
     """Texts/s with as many clients as keep the service busy, each waiting for its answer; and CPU seconds a text."""
-    outcomes, started_at, used_s = Outcomes(), time.perf_counter(), service.cpu_s()
+    outcomes = Outcomes()
 
     async def client() -> None:
-        while time.perf_counter() < started_at + seconds:
+        while True:
             await service.next_batch(outcomes)
 
-    await asyncio.gather(*(client() for _ in range(CLOSED_CLIENTS)))
+    phase = await Phase.begun(service)
+    clients = [asyncio.create_task(client()) for _ in range(CLOSED_CLIENTS)]
+    await asyncio.sleep(seconds)
+    rates = await phase.rates()
+    await give_up(service, clients)
     if outcomes.refused_s or outcomes.others:
         raise RuntimeError(f"not all was answered: {len(outcomes.refused_s)} refused, {outcomes.others[:3]}")
-    num_texts = len(outcomes.admitted_s) * TEXTS_PER_REQUEST
-    return num_texts / (time.perf_counter() - started_at), (service.cpu_s() - used_s) / num_texts
+    return rates
 
 
 async def overload(service: Service, times: float, seconds: float) -> dict[str, float]:
@@ -153,42 +211,39 @@ async def overload(service: Service, times: float, seconds: float) -> dict[str, 
     resident_before, resident = service.resident_mib(), [service.resident_mib()]
     outcomes, calls = Outcomes(), []
     pause_s = TEXTS_PER_REQUEST / (best * times)
-    started_at, used_s = time.perf_counter(), service.cpu_s()
+    phase = await Phase.begun(service)
     for number in range(round(seconds / pause_s)):
-        await asyncio.sleep(started_at + number * pause_s - time.perf_counter())
+        await asyncio.sleep(number * pause_s - phase.elapsed_s)
         calls.append(asyncio.create_task(service.next_batch(outcomes)))
         if number % 20 == 0:
             resident.append(service.resident_mib())
-    offered_s = time.perf_counter() - started_at
+    offered_s, num_answered = phase.elapsed_s, len(outcomes.admitted_s)
+    throughput, load_cpu_s = await phase.rates()
     await asyncio.sleep(1)
     after_1_s = statistics.median(await service.lone_texts(8))
-    await asyncio.gather(*calls)
-    took_s, used_s = time.perf_counter() - started_at, service.cpu_s() - used_s
+    num_open = await give_up(service, calls)
     after_all_s = statistics.median(await service.lone_texts())
     best_after, best_after_cpu_s = await best_rate(service, min(seconds, 20))
-    num_texts = len(outcomes.admitted_s) * TEXTS_PER_REQUEST
-    throughput = num_texts / took_s
     return {
         "best before, texts/s": best,
         "best after, texts/s": best_after,
         "requests": len(calls),
         "offered, times the best before": len(calls) * TEXTS_PER_REQUEST / offered_s / best,
-        "answered with 200": len(outcomes.admitted_s),
+        "answered with 200 while it lasted": num_answered,
         "refused with 429 and Retry-After": len(outcomes.refused_s),
         "anything else": len(outcomes.others),
+        "given up some seconds after it": num_open,
         "refusal: median, ms": statistics.median(outcomes.refused_s or [0]) * 1e3,
         "refusal: 95th percentile, ms": percentile(outcomes.refused_s or [0], 95) * 1e3,
-        "texts/s until the last answer": throughput,
+        "texts/s run while it lasted": throughput,
         "over the mean of the bests": throughput / statistics.mean([best, best_after]),
-        "the service's CPU a text, over the mean at its best": used_s
-        / num_texts
+        "the service's CPU a text, over the mean at its best": load_cpu_s
         / statistics.mean([best_cpu_s, best_after_cpu_s]),
         "resident memory: before, MiB": resident_before,
         "resident memory: most, MiB": max(resident),
         "lone text before, ms": before_s * 1e3,
         "lone text from 1 s after the load's end, the queue still full, ms": after_1_s * 1e3,
-        "last admitted request answered after the load's end, s": took_s - offered_s,
-        "lone text after that, ms": after_all_s * 1e3,
+        "lone text once nothing waits, ms": after_all_s * 1e3,
     }
 
 
@@ -235,7 +290,8 @@ async def measure(url: str, pid: int, times: float, seconds: float, body_bytes: 
         service = Service(session, pid, body_bytes // TEXTS_PER_REQUEST)
         await best_rate(service, min(seconds, 5))
         measured = {f"overload, {times:g} times": await overload(service, times, seconds)}
-        for in_flight in (1, 4):
+        # The greedy client's texts are the same whatever the bodies are.
+        for in_flight in () if body_bytes else (1, 4):
             name = f"one greedy client, {in_flight} in flight"
             measured[name] = await fairness(service, in_flight, seconds / 2)
         return measured

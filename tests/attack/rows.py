@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 import httpx
 import psutil
 
+from tests.attack.polite import polite_caller
+
 MIB = 2**20
 MIXED_S = float(os.environ.get("MIXED_S", "60"))
 _numbers = itertools.count()
@@ -57,6 +59,17 @@ class Target:
         """Status and seconds of a lone text, a new one unless given."""
         status, took_s, _ = await self.post("/analyze-single", {"text": text or f"a polite caller {next(_numbers)}"})
         return status, took_s
+
+    async def exchange(self, content: bytes) -> tuple[int, float]:
+        """Send bytes on a connection of its own, at little cost to the attackers: status (0 if none comes), seconds."""
+        sent_at = time.perf_counter()
+        reader, writer = await asyncio.open_connection(*self.address)
+        try:
+            writer.write(content)
+            line = await reader.readline()
+            return int(line.split()[1]) if line else 0, time.perf_counter() - sent_at
+        finally:
+            writer.close()
 
     def send_raw(self, content: bytes) -> socket.socket:
         """Send bytes on a connection of its own, and leave it open."""
@@ -117,28 +130,29 @@ async def leavers(target: Target) -> str:
 async def crowd(target: Target) -> str:
     """60 clients of 300 KB bodies, for ten seconds."""
     refused_s: list[float] = []
-    bodies = [json.dumps({"texts": large_texts(3_000)}).encode() for _ in range(60)]
     ends_at = time.perf_counter() + 10
 
-    async def client(body: bytes) -> None:
+    async def client(content: bytes) -> None:
         while time.perf_counter() < ends_at:
-            status, took_s, _ = await target.post("/process-batch", body)
+            status, took_s = await target.exchange(content)
             if status == 429:
                 refused_s.append(took_s)
                 await asyncio.sleep(0.5)
 
-    clients = [asyncio.create_task(client(body)) for body in bodies]
-    await asyncio.sleep(2)
-    singles = []
-    while time.perf_counter() < ends_at:
-        singles.append(await target.single())
-    for each in clients:
-        each.cancel()
-    await asyncio.gather(*clients, return_exceptions=True)
-    statuses = dict(Counter(status for status, _ in singles))
-    lone_s = statistics.median([took_s for _, took_s in singles] or [0])
+    contents = [request("/process-batch", {"texts": large_texts(3_000)}) for _ in range(60)]
+    async with polite_caller(target.address, 8) as polite:
+        clients = [asyncio.create_task(client(content)) for content in contents]
+        answers = await polite
+        for each in clients:
+            each.cancel()
+        await asyncio.gather(*clients, return_exceptions=True)
+    statuses = dict(Counter(status for status, _ in answers))
+    lone_s = statistics.median(took_s for _, took_s in answers)
     refusal_s = statistics.median(refused_s or [0])
-    return f"refusals {refusal_s:.2f} s, lone texts {lone_s:.2f} s (medians), lone texts' statuses {statuses}"
+    return (
+        f"{len(refused_s)} refusals {refusal_s:.2f} s, {len(answers)} lone texts {lone_s:.2f} s (medians), "
+        f"lone texts' statuses {statuses}"
+    )
 
 
 async def memory(target: Target) -> str:
@@ -235,31 +249,19 @@ async def twice(target: Target) -> str:
 
 async def mixed(target: Target) -> str:
     """The others in turns, for a minute or MIXED_S seconds, beside a polite caller of lone texts."""
-    ends_at = time.monotonic() + MIXED_S
-    polite = asyncio.create_task(asyncio.to_thread(_be_polite, target.url, ends_at))
     resident_mib = []
-    for row in itertools.cycle((leavers, crowd, early, half, giant, costly, twice)):
-        if time.monotonic() > ends_at:
-            break
-        await row(target)
-        resident_mib.append(target.resident_mib())
-    answers = await polite
+    ends_at = time.monotonic() + MIXED_S
+    async with polite_caller(target.address, MIXED_S) as polite:
+        for row in itertools.cycle((leavers, crowd, early, half, giant, costly, twice)):
+            if time.monotonic() > ends_at:
+                break
+            await row(target)
+            resident_mib.append(target.resident_mib())
+        answers = await polite
     statuses = dict(Counter(status for status, _ in answers))
     p95_s = sorted(took_s for _, took_s in answers)[len(answers) * 95 // 100]
     resident = ", ".join(f"{mib:.0f}" for mib in resident_mib)
     return f"polite caller: {statuses}, p95 {p95_s:.2f} s; resident after each attack: {resident} MiB"
-
-
-def _be_polite(url: str, ends_at: float) -> list[tuple[int, float]]:
-    """Status and seconds of lone texts, one after the other. A thread is held up less by what the attackers do."""
-    answers = []
-    with httpx.Client(base_url=url, timeout=100, verify=False) as client:
-        while time.monotonic() < ends_at:
-            sent_at = time.perf_counter()
-            response = client.post("/analyze-single", json={"text": f"a polite caller {next(_numbers)}"})
-            answers.append((response.status_code, time.perf_counter() - sent_at))
-            time.sleep(0.2)
-    return answers
 
 
 async def _errors(target: Target) -> dict[str, int]:
