@@ -21,8 +21,8 @@ SMALL_BODY_QUOTES = 40
 SIZED_BODY_BYTES = 64 * 1024
 """A larger body is looked at for room in the queue before it is parsed."""
 
-BYTES_PER_CHARACTER, BYTES_PER_ESCAPED_CHARACTER = 4, 12
-"""At most, of UTF-8 and of JSON's escapes."""
+MAX_BYTES_PER_CHARACTER, MAX_BYTES_PER_ESCAPE = 4, 6
+"""Of UTF-8 and of JSON."""
 
 SHORTENS_TEXTS = b"max_length"
 """A request with this field may have fewer tokens than its size says."""
@@ -41,11 +41,10 @@ def check_room(body: bytes, engine: ServedEngine | None) -> None:
     """
     if engine is None or len(body) <= SIZED_BODY_BYTES or SHORTENS_TEXTS in body:
         return
-    bytes_each = 1 if body.isascii() else BYTES_PER_CHARACTER
-    if b"\\" in body:
-        bytes_each = BYTES_PER_ESCAPED_CHARACTER
+    num_bytes = len(body) - MAX_BYTES_PER_ESCAPE * body.count(b"\\")
+    num_characters = num_bytes if body.isascii() else num_bytes // MAX_BYTES_PER_CHARACTER
     try:
-        engine.check_room(body.count(b'"') // 2, len(body) // bytes_each)
+        engine.check_room(body.count(b'"') // 2, num_characters)
     except QueueFullError as error:
         raise Refused("queue_full", 429, str(error), {"retry-after": str(error.retry_after_s)}) from None
 

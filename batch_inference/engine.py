@@ -18,7 +18,7 @@ from batch_inference.heads import Head
 from batch_inference.model import EncoderModel
 from batch_inference.outcome import Outcome
 from batch_inference.own_thread import in_own_thread
-from batch_inference.queue_limit import QueueLimit
+from batch_inference.queue_limit import Projection, QueueLimit
 from batch_inference.scheduled_model import ScheduledModel
 from batch_inference.scheduler import Scheduler
 from batch_inference.served_model import ServedModel
@@ -183,12 +183,14 @@ class Engine:
         stride = self._window_stride if in_windows else None
 
         def encode(part: Sequence[str]) -> EncodedTexts:
-            return served.model.tokenizer.encode(part, max_length, stride)
+            encoded = served.model.tokenizer.encode(part, max_length, stride)
+            projection.add(part, encoded.rows.num_tokens)
+            return encoded
 
         num_tokens = estimated_tokens(texts, None if in_windows else max_length)
         with self._limit.slot(num_tokens) as slot, self.stats.request_in_flight():
+            projection = Projection(slot, texts)
             encoded = EncodedTexts.joined(in_turns(self._tokenizing, texts, encode, caller))
-            slot.resize(encoded.rows.num_tokens)
             submit, stats = self._scheduler.submit, self.stats
             admitted = AdmittedTexts(encoded, max_length, served, submit, stats, caller, arrived_at)
             try:

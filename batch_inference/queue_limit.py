@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -41,6 +41,32 @@ class QueueSlot:
             QueueFullError: there is none; the slot stays as it was.
         """
         self.limit.resize(self, num_tokens)
+
+
+class Projection:
+    """Corrects what a request holds of the queue while it is tokenized, turn by turn: the texts so far stand for all.
+    So one that was estimated too low is refused after its first turn, and not after its last.
+
+    Args:
+        slot: the request's.
+        texts: all of its texts.
+    """
+
+    def __init__(self, slot: QueueSlot, texts: Sequence[str]) -> None:
+        self._slot = slot
+        self._num_characters = sum(map(len, texts))
+        self._num_characters_seen = 0
+        self._num_tokens_seen = 0
+
+    def add(self, texts: Sequence[str], num_tokens: int) -> None:
+        """Further texts have so many tokens.
+
+        Raises:
+            QueueFullError: there is no room for what all texts are likely to have.
+        """
+        self._num_characters_seen += sum(map(len, texts))
+        self._num_tokens_seen += num_tokens
+        self._slot.resize(self._num_tokens_seen * self._num_characters // max(1, self._num_characters_seen))
 
 
 class QueueLimit:

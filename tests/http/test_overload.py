@@ -56,7 +56,8 @@ def test_a_large_body_is_refused_unread_while_the_queue_is_full(small_queue: Ser
 
     with httpx.Client(base_url=small_queue.url, timeout=60) as client:
         with client.stream("POST", "/process-batch-stream", json=giant | {"batch_size": 1}) as stream:
-            next(stream.iter_lines())
+            lines = stream.iter_lines()
+            assert "started" in next(lines)
             assert statuses(client) == [429, 400, 429]
             refused = client.post("/process-batch", content=not_json)
             assert "queue is full" in refused.json()["detail"]

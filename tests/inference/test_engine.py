@@ -111,11 +111,22 @@ def test_a_caller_who_has_left_costs_no_tokenization(engine: Engine, monkeypatch
 
 
 def test_what_cannot_be_admitted_is_not_tokenized(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = start_engine(model="bundled", device="cpu", answer_cache_mib=0, max_queued_tokens=4000)
-    with engine.admitted(["word " * 500] * 5, 512):
-        monkeypatch.setattr(engine.model.tokenizer, "encode", None)
+    engine = start_engine(model="bundled", device="cpu", answer_cache_mib=0, max_queued_tokens=64_000)
+    encode, encoded = engine.model.tokenizer.encode, []
+
+    def noting(texts: Sequence[str], *args: Any) -> EncodedTexts:
+        encoded.append(len(texts))
+        return encode(texts, *args)
+
+    with engine.admitted(["a " * 500] * 40, 512):
+        monkeypatch.setattr(engine.model.tokenizer, "encode", noting)
         with pytest.raises(QueueFullError):
-            engine.run(["word " * 500] * 100, 512)
+            engine.run(["word " * 2000] * 100, 512)
+        assert encoded == []
+        # It is estimated at a quarter of its tokens, as the first of its turns shows.
+        with pytest.raises(QueueFullError, match="some 50"):
+            engine.run(["a " * 500] * 100, 512)
+        assert encoded == [32]
     monkeypatch.undo()
     engine.close()
 
