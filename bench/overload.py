@@ -95,7 +95,8 @@ class Service:
     async def num_texts_run(self) -> int:
         """Texts that its passes have held so far. Nothing here is read in windows, or answered from memory."""
         stats = await self.stats()
-        return round(stats["forward_passes"] * stats["mean_texts_per_pass"])
+        num_passes: int = stats["forward_passes"]
+        return round(num_passes * float(stats["mean_texts_per_pass"]))
 
     async def until_idle(self) -> None:
         """Wait until it works on nothing.
