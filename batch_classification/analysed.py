@@ -69,13 +69,7 @@ def _analysis_results(request: BatchRequest | SingleRequest, outcome: Outcome) -
             "truncated": num_dropped > 0,
             "tokens_dropped": num_dropped,
         }
-        for best, probabilities, num_tokens, num_dropped in zip(
-            outcome.answers.argmax(axis=1).tolist(),
-            outcome.answers.tolist(),
-            outcome.num_tokens.tolist(),
-            outcome.num_dropped.tolist(),
-            strict=True,
-        )
+        for best, probabilities, num_tokens, num_dropped in outcome.classified()
     ]
     add_optional_fields(results, request, outcome)
     return results

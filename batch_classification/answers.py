@@ -67,13 +67,8 @@ def _text_results(
             "truncated": num_dropped > 0,
             "tokens_dropped": num_dropped,
         }
-        for (order, text), best, probabilities, num_tokens, num_dropped in zip(
-            valid,
-            outcome.answers.argmax(axis=1).tolist(),
-            outcome.answers.tolist(),
-            outcome.num_tokens.tolist(),
-            outcome.num_dropped.tolist(),
-            strict=True,
+        for (order, text), (best, probabilities, num_tokens, num_dropped) in zip(
+            valid, outcome.classified(), strict=True
         )
     ]
     add_optional_fields(results, request, outcome)

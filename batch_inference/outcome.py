@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,14 +74,19 @@ class Outcome:
                 num_tokens=num_tokens,
                 is_truncated=num_dropped > 0,
             )
-            for best, probabilities, num_tokens, num_dropped in zip(
-                self.answers.argmax(axis=1).tolist(),
-                self.answers.tolist(),
-                self.num_tokens.tolist(),
-                self.num_dropped.tolist(),
-                strict=True,
-            )
+            for best, probabilities, num_tokens, num_dropped in self.classified()
         ]
+
+    def classified(self) -> Iterator[tuple[int, list[float], int, int]]:
+        """Of a classifier, for each text: the index of its best label, the probability of each label, how many tokens
+        were read, and how many were not."""
+        return zip(
+            self.answers.argmax(axis=1).tolist(),
+            self.answers.tolist(),
+            self.num_tokens.tolist(),
+            self.num_dropped.tolist(),
+            strict=True,
+        )
 
 
 @dataclass(frozen=True, slots=True)
