@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Final, Literal, cast, get_args
 
 from pydantic_core import PydanticCustomError
 
@@ -69,11 +69,9 @@ def parse_preparations(value: str, names: Sequence[str]) -> dict[str, TextPrepar
     for name, preparation in _pairs(value, "PREPARATION"):
         if name not in names:
             raise _wrong(f"there is no analysis {name}; there are {', '.join(names) or 'none'}")
-        for known in get_args(TextPreparation):
-            if preparation == known:
-                preparations[name] = known
-        if name not in preparations:
+        if preparation not in get_args(TextPreparation):
             raise _wrong(f"{name} must be {', '.join(get_args(TextPreparation))}, but is {preparation!r}")
+        preparations[name] = cast(TextPreparation, preparation)
     return preparations
 
 

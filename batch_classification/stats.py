@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, Field
 
 from batch_classification.settings import ClassifierSettings
-from batch_http.engine_stats import BatchStats, batch_stats, name_of_pass
+from batch_http.engine_stats import BatchStats, batch_stats
 from batch_inference.engine import Engine
 from batch_inference.served_model import ServedModel
 
@@ -51,7 +51,7 @@ def _analysis_stats(served: ServedModel) -> AnalysisStats:
         model=served.settings.model,
         revision=served.settings.pinned_revision,
         precision=served.model.precision,
-        forward=name_of_pass(served.model),
+        forward=served.model.forward_name,
         text_preparation=served.model.head.text_preparation,
         labels=list(served.model.labels),
         is_multi_label=served.model.head.is_multi_label,

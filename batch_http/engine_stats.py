@@ -5,7 +5,6 @@ from __future__ import annotations
 from pydantic import BaseModel, Field
 
 from batch_inference.engine import Engine
-from batch_inference.model import EncoderModel
 from batch_inference.settings import EncoderSettings
 from batch_inference.start_notes import DeviceReport
 
@@ -54,11 +53,6 @@ class BatchStats(BaseModel):
     )
 
 
-def name_of_pass(model: EncoderModel) -> str:
-    """How a model computes its passes, as `forward` says it."""
-    return "padded" if model.is_padded else "packed"
-
-
 def batch_stats(engine: Engine, settings: EncoderSettings) -> BatchStats:
     """Answer of `/batch-stats`. Of several models, counts are of all of them, and the rest is the first one's."""
     counted = engine.stats.snapshot()
@@ -90,6 +84,6 @@ def batch_stats(engine: Engine, settings: EncoderSettings) -> BatchStats:
         cache_size=engine.cache_mib,
         errors=counted.errors,
         max_batch_tokens=engine.max_batch_tokens,
-        forward=name_of_pass(engine.model),
+        forward=engine.model.forward_name,
         text_preparation=engine.model.head.text_preparation,
     )

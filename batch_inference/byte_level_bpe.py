@@ -37,13 +37,13 @@ class ByteLevelBpe:
 
     @classmethod
     def of(cls, state: dict[str, Any]) -> ByteLevelBpe | None:
-        """From the state of a fast tokenizer (its tokenizer.json); None if that is of another kind."""
+        """From the state of a fast tokenizer, as its `to_str` writes it; None if that is of another kind."""
         if not _is_plain_byte_level(state):
             return None
         vocabulary: dict[str, int] = state["model"]["vocab"]
         letters = _letter_of_byte()
         byte_of = {letter: byte for byte, letter in letters.items()}
-        tokens = [*letters.values(), *("".join(pair) for pair in _pairs(state["model"]["merges"]))]
+        tokens = [*letters.values(), *("".join(pair) for pair in state["model"]["merges"])]
         # A product of two different merges has the rank of the first.
         tokens = list(dict.fromkeys(tokens))
         if not all(token in vocabulary for token in tokens):
@@ -80,11 +80,6 @@ def _is_plain_byte_level(state: dict[str, Any]) -> bool:
         and splitting.get("use_regex", True)
         and not state["added_tokens"]
     )
-
-
-def _pairs(merges: list[Any]) -> list[list[str]]:
-    """Older files write a pair as one string with a space in it."""
-    return [pair.split(" ") if isinstance(pair, str) else pair for pair in merges]
 
 
 def _letter_of_byte() -> dict[int, str]:

@@ -80,6 +80,11 @@ class EncoderModel:
         return self.forward.is_padded
 
     @property
+    def forward_name(self) -> str:
+        """How passes are computed, as settings and statistics say it: `packed` or `padded`."""
+        return "padded" if self.is_padded else "packed"
+
+    @property
     def max_in_flight(self) -> int:
         """How many passes are worth launching before the first of them is read back.
 

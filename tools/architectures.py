@@ -13,7 +13,6 @@ from pathlib import Path
 from transformers.utils import logging as transformers_logging
 
 from batch_classification.in_process import load_classifier
-from batch_http.engine_stats import name_of_pass
 from batch_inference.errors import ModelLoadError
 from batch_inference.model import EncoderModel
 from rehearsal.small_classifiers import POSITIONS, save_checkpoint
@@ -38,7 +37,7 @@ def row(kind: str, folder: Path) -> str:
     if not taken:
         return f"| {kind} | {REFUSED} | | |"
     model = next(iter(taken.values()))
-    return f"| {kind} | {name_of_pass(model)} | {', '.join(taken)} | {longest_text(model)} |"
+    return f"| {kind} | {model.forward_name} | {', '.join(taken)} | {longest_text(model)} |"
 
 
 def _loaded(folder: Path, precision: str) -> EncoderModel | None:

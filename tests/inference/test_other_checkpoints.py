@@ -15,7 +15,6 @@ from transformers import (
 )
 
 from batch_classification.in_process import load_classifier
-from batch_http.engine_stats import name_of_pass
 from batch_inference.errors import ModelLoadError
 from batch_inference.model import EncoderModel
 from batch_inference.sample_texts import SAMPLE_TEXTS
@@ -120,7 +119,7 @@ def test_it_answers_what_the_pipeline_answers(tmp_path: Path, kind: str) -> None
     for model in models:
         assert answers(model, texts) == pytest.approx(expected, abs=1e-3)
     if kind in TABLE:
-        assert TABLE[kind][::2] == [name_of_pass(models[0]), architectures.longest_text(models[0])]
+        assert TABLE[kind][::2] == [models[0].forward_name, architectures.longest_text(models[0])]
 
 
 def test_the_table_in_the_docs_has_every_architecture() -> None:

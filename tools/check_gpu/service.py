@@ -20,7 +20,6 @@ from transformers import AutoTokenizer
 
 from batch_classification.head import SentimentHead
 from batch_classification.settings import ClassifierSettings
-from batch_http.engine_stats import name_of_pass
 from batch_inference.engine import Engine
 from batch_inference.errors import BatchInferenceError, DeviceLostError
 from batch_inference.settings import load_settings
@@ -80,7 +79,7 @@ def engine(run: Run) -> Figures:
     all_cores = _cores()
     try:
         with _running(Engine.start(run.settings, SentimentHead())) as started:
-            figures["forward"] = name_of_pass(started.model)
+            figures["forward"] = started.model.forward_name
             figures["max_batch_tokens"] = started.max_batch_tokens
             for cores in sorted({len(all_cores), min(INSTANCE_CORES, len(all_cores))}):
                 _use_cores(all_cores[:cores])
@@ -203,7 +202,7 @@ def recall(run: Run) -> Figures:
         with _running(Engine.start(settings, SentimentHead())) as started:
             answer = started.run(run.texts, MAX_TOKENS)
             guesses = [prediction.label for prediction in answer.predictions]
-            forward = name_of_pass(started.model)
+            forward = started.model.forward_name
         expected = [labelled.sentiment for labelled in run.labelled]
         total = Counter(expected)
         right = Counter(label for label, guess in zip(expected, guesses, strict=True) if label == guess)
