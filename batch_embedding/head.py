@@ -82,16 +82,16 @@ class PackedPooler:
     is_padded = False
 
     def __init__(self, model: Any, kernels: Kernels, pooling: tuple[str, ...]) -> None:
-        self._encoder = PackedEncoder(model.base_model, kernels)
+        self._encoder = PackedEncoder(model.base_model, kernels, is_first_wanted=pooling == ("cls",))
         self.prepare = self._encoder.prepare
         self.pack = self._encoder.pack
         self._pooling = pooling
 
     def logits(self, rows: DeviceRows) -> torch.Tensor:
         """One forward pass; shape (rows, hidden times modes)."""
-        if self._pooling == ("cls",):
-            return self._encoder.hidden_states(rows, rows.first_tokens).float()
         hidden = self._encoder.hidden_states(rows).float()
+        if self._pooling == ("cls",):
+            return hidden
         return torch.cat([self._pool(hidden, rows, mode) for mode in self._pooling], dim=1)
 
     def _pool(self, hidden: torch.Tensor, rows: DeviceRows, mode: str) -> torch.Tensor:

@@ -79,6 +79,10 @@ class FeedForward:
         return self._outer.plus(self._inner.gelu(hidden), hidden)
 
 
+Attention = Callable[[torch.Tensor, DeviceRows], torch.Tensor]
+"""Attention within each row, its queries, keys and values made of the hidden states of all tokens."""
+
+
 class Kernels(Protocol):
     """One device's way to compute an encoder."""
 
@@ -88,6 +92,14 @@ class Kernels(Protocol):
 
     def linear(self, weights: Affine) -> Linear:
         """A linear layer of the encoder."""
+        ...
+
+    def attention(self, weights: Affine, num_heads: int) -> Attention:
+        """Attention of every token, after the layer that gives queries, keys and values; shape (tokens, hidden)."""
+        ...
+
+    def first_attention(self, weights: Affine, num_heads: int) -> Attention:
+        """The same of the first token of each real row, and no other; shape (rows, hidden)."""
         ...
 
     def feed_forward(self, inner: Affine, outer: Affine) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -100,8 +112,4 @@ class Kernels(Protocol):
 
     def to_device(self, rows: PackedRows) -> DeviceRows:
         """Bring rows to the device; copying may still go on."""
-        ...
-
-    def attend(self, projected: torch.Tensor, rows: DeviceRows, num_heads: int) -> torch.Tensor:
-        """Attention within each row, from its queries, keys and values: (tokens, 3 x hidden) to (tokens, hidden)."""
         ...

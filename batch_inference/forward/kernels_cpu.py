@@ -10,18 +10,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
-from torch.nn.functional import scaled_dot_product_attention
 
+from batch_inference.forward.attention_cpu import CpuAttention, CpuFirstAttention
 from batch_inference.forward.attention_groups import AttentionGroup, grouped
-from batch_inference.forward.kernels import DeviceRows, FeedForward, Linear
+from batch_inference.forward.kernels import Attention, DeviceRows, FeedForward, Linear
 from batch_inference.forward.rows import PackedRows
 from batch_inference.forward.weights import Affine, EncoderWeights, scale_queries
 from batch_inference.token_rows import TokenRows
-
-LONG_ROW_TOKENS = 128
-"""Rows from here on take torch's fused attention, which keeps the scores of long rows in the caches. For the others it
-is a detour: two products and a softmax take 0.2 to 0.7 times as long for rows of 5 to 37 tokens, 1.0 times at 128, and
-1.2 times at 256 (AVX-512 and AVX2, heads of 32 and 64)."""
 
 _ONEDNN = torch.ops.mkldnn
 _gelu_ = torch.ops.aten.gelu_.default
@@ -65,18 +60,6 @@ class FloatLinear(CpuLinear):
         return result
 
 
-def _attention(
-    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor | None
-) -> torch.Tensor:
-    """Attention of equally long rows, the queries scaled before; all of shape (rows, heads, length, head size)."""
-    if queries.shape[2] >= LONG_ROW_TOKENS:
-        return scaled_dot_product_attention(queries, keys, values, mask, scale=1.0)
-    scores = queries @ keys.transpose(-1, -2)
-    if mask is not None:
-        scores.add_(mask)
-    return torch.softmax(scores, dim=-1) @ values
-
-
 class CpuKernels:
     """How a CPU computes an encoder in the weights' own precision."""
 
@@ -87,6 +70,18 @@ class CpuKernels:
     def linear(self, weights: Affine) -> Linear:
         """By oneDNN."""
         return FloatLinear(weights)
+
+    def attention(self, weights: Affine, num_heads: int) -> Attention:
+        """One layer for queries, keys and values."""
+        return CpuAttention(self.linear(weights), num_heads)
+
+    def first_attention(self, weights: Affine, num_heads: int) -> Attention:
+        """Queries by a layer of their own, which sees the first tokens only."""
+        hidden_size = weights.weight.shape[1]
+        queries, keys_values = (
+            Affine(weights.weight[part], weights.bias[part]) for part in (slice(hidden_size), slice(hidden_size, None))
+        )
+        return CpuFirstAttention(self.linear(queries), self.linear(keys_values), num_heads)
 
     def feed_forward(self, inner: Affine, outer: Affine) -> Callable[[torch.Tensor], torch.Tensor]:
         """One layer after the other."""
@@ -99,25 +94,3 @@ class CpuKernels:
         """Nothing is copied; which rows share a call of attention is decided."""
         groups = tuple(AttentionGroup.of(group) for group in grouped(rows.lengths[: rows.num_rows]))
         return DeviceRows.of(rows, torch.from_numpy(rows.buffer), groups)
-
-    def attend(self, projected: torch.Tensor, rows: DeviceRows, num_heads: int) -> torch.Tensor:
-        """One group of rows at a time."""
-        hidden_size = projected.shape[1] // 3
-        attended = projected.new_empty((len(projected), hidden_size))
-        start = 0
-        for group in rows.groups:
-            end = start + group.num_tokens
-            tokens = projected[start:end]
-            # `index_select`, for indexing with brackets takes eight times as long.
-            tokens = tokens if group.padded is None else tokens.index_select(0, group.padded)
-            shape = (group.num_rows, group.length, 3, num_heads, hidden_size // num_heads)
-            queries, keys, values = tokens.view(shape).permute(2, 0, 3, 1, 4).unbind()
-            values = _attention(queries, keys, values, group.mask).transpose(1, 2)
-            if group.real is None:
-                attended[start:end].view(values.shape).copy_(values)
-            else:
-                padded = values.reshape(-1, hidden_size)
-                torch.index_select(padded, 0, group.real, out=attended[start:end])
-            start = end
-        attended[start:] = 0
-        return attended

@@ -11,7 +11,7 @@ from dataclasses import replace
 import torch
 
 from batch_inference.forward.attention_cuda import attend_efficient
-from batch_inference.forward.kernels import DeviceRows, FeedForward
+from batch_inference.forward.kernels import Attention, DeviceRows, FeedForward
 from batch_inference.forward.rows import PackedRows
 from batch_inference.forward.streams import Upload
 from batch_inference.forward.weights import Affine, BlockWeights, EncoderWeights
@@ -72,6 +72,23 @@ class CudaKernels:
         """By cuBLAS."""
         return CudaLinear(weights, self._has_fused_gelu)
 
+    def attention(self, weights: Affine, num_heads: int) -> Attention:
+        """One call for all rows, which need no padding."""
+        projection = self.linear(weights)
+
+        def attention(hidden: torch.Tensor, rows: DeviceRows) -> torch.Tensor:
+            projected = projection(hidden)
+            queries, keys, values = projected.view(len(projected), 3, num_heads, -1).unbind(1)
+            attended = self._attend_rows(queries, keys, values, rows.row_starts, rows.longest)
+            return attended.reshape(hidden.shape)
+
+        return attention
+
+    def first_attention(self, weights: Affine, num_heads: int) -> Attention:
+        """That of every token, the others dropped: queries of their own would be one call more, which is what costs."""
+        attention = self.attention(weights, num_heads)
+        return lambda hidden, rows: attention(hidden, rows).index_select(0, rows.first_tokens)
+
     def feed_forward(self, inner: Affine, outer: Affine) -> Callable[[torch.Tensor], torch.Tensor]:
         """One layer after the other."""
         return FeedForward(self.linear(inner), self.linear(outer))
@@ -82,12 +99,6 @@ class CudaKernels:
     def to_device(self, rows: PackedRows) -> DeviceRows:
         """Start copying rows to the device."""
         return DeviceRows.of(rows, self._upload(rows.buffer))
-
-    def attend(self, projected: torch.Tensor, rows: DeviceRows, num_heads: int) -> torch.Tensor:
-        """One call for all rows, which need no padding."""
-        num_tokens = len(projected)
-        queries, keys, values = projected.view(num_tokens, 3, num_heads, -1).unbind(1)
-        return self._attend_rows(queries, keys, values, rows.row_starts, rows.longest).reshape(num_tokens, -1)
 
 
 def can_fuse_gelu(precision: str) -> bool:

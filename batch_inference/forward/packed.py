@@ -27,15 +27,17 @@ class PackedEncoder:
     Args:
         encoder: of transformers, in evaluation mode; `weights.can_pack` holds for it.
         kernels: how its device computes it.
+        is_first_wanted: whether only the first token of each row is looked at, which spares most of the last block.
     """
 
     @torch.inference_mode()
-    def __init__(self, encoder: Any, kernels: Kernels) -> None:
+    def __init__(self, encoder: Any, kernels: Kernels, is_first_wanted: bool = False) -> None:
         weights = kernels.adapt(EncoderWeights.of(encoder))
         self._weights = weights
         self._kernels = kernels
         self._norm = _Norm(weights.norm, weights.epsilon)
-        self._blocks = [_Block(block, weights, kernels) for block in weights.blocks]
+        self._blocks = [_Block(block, weights, kernels) for block in weights.blocks[:-1]]
+        self._blocks.append(_Block(weights.blocks[-1], weights, kernels, is_first_wanted))
         kernels.calibrate(lambda rows: self.hidden_states(self.prepare(rows)))
 
     def prepare(self, rows: TokenRows) -> DeviceRows:
@@ -54,22 +56,14 @@ class PackedEncoder:
         """
         return pack(rows, self._weights, bucket)
 
-    def hidden_states(self, rows: DeviceRows, wanted: torch.Tensor | None = None) -> torch.Tensor:
-        """Run the encoder.
-
-        Args:
-            rows: as `prepare` gave them.
-            wanted: the tokens that somebody will look at, which spares three quarters of the last block; None for all.
-
-        Returns:
-            Shape (wanted tokens, hidden).
-        """
+    def hidden_states(self, rows: DeviceRows) -> torch.Tensor:
+        """Run the encoder on rows as `prepare` gave them; shape (tokens, hidden), or (rows, hidden) of first tokens."""
         with torch.autocast(rows.input_ids.device.type, enabled=False):
             hidden = embedding(rows.input_ids, self._weights.words)
             hidden = self._norm(hidden.add_(embedding(rows.positions, self._weights.positions)))
-            for block in self._blocks[:-1]:
+            for block in self._blocks:
                 hidden = block(hidden, rows)
-            return self._blocks[-1](hidden, rows, wanted)
+            return hidden
 
 
 class PackedClassifier:
@@ -84,7 +78,7 @@ class PackedClassifier:
 
     @torch.inference_mode()
     def __init__(self, model: Any, kernels: Kernels) -> None:
-        self._encoder = PackedEncoder(model.base_model, kernels)
+        self._encoder = PackedEncoder(model.base_model, kernels, is_first_wanted=True)
         head = HeadWeights.of(model)
         assert head is not None
         self._dense, self._out = (Affine(part.weight.float(), part.bias.float()) for part in (head.dense, head.out))
@@ -99,7 +93,7 @@ class PackedClassifier:
 
     def logits(self, rows: DeviceRows) -> torch.Tensor:
         """One forward pass; float32, shape (rows, labels)."""
-        first = self._encoder.hidden_states(rows, rows.first_tokens).float()
+        first = self._encoder.hidden_states(rows).float()
         with torch.autocast(first.device.type, enabled=False):
             dense = torch.tanh(linear(first, self._dense.weight, self._dense.bias))
             return linear(dense, self._out.weight, self._out.bias)
@@ -108,19 +102,21 @@ class PackedClassifier:
 class _Block:
     """One block. What follows a layer is the layer's: devices differ in whether it is best a part of its kernel."""
 
-    def __init__(self, block: BlockWeights, weights: EncoderWeights, kernels: Kernels) -> None:
-        self._attention_in = kernels.linear(block.attention_in)
+    def __init__(
+        self, block: BlockWeights, weights: EncoderWeights, kernels: Kernels, is_first_wanted: bool = False
+    ) -> None:
+        attention = kernels.first_attention if is_first_wanted else kernels.attention
+        self._attention = attention(block.attention_in, weights.num_heads)
+        self._is_first_wanted = is_first_wanted
         self._attention_out = kernels.linear(block.attention_out)
         self._feed_forward = kernels.feed_forward(block.inner, block.outer)
         self._attention_norm = _Norm(block.attention_norm, weights.epsilon)
         self._norm = _Norm(block.norm, weights.epsilon)
-        self._num_heads = weights.num_heads
-        self._attend = kernels.attend
 
-    def __call__(self, hidden: torch.Tensor, rows: DeviceRows, wanted: torch.Tensor | None = None) -> torch.Tensor:
-        attended = self._attend(self._attention_in(hidden), rows, self._num_heads)
-        if wanted is not None:
-            hidden, attended = hidden.index_select(0, wanted), attended.index_select(0, wanted)
+    def __call__(self, hidden: torch.Tensor, rows: DeviceRows) -> torch.Tensor:
+        attended = self._attention(hidden, rows)
+        if self._is_first_wanted:
+            hidden = hidden.index_select(0, rows.first_tokens)
         hidden = self._attention_norm(self._attention_out.plus(attended, hidden))
         return self._norm(self._feed_forward(hidden))
 

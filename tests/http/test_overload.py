@@ -81,6 +81,7 @@ def test_small_requests_and_statistics_beside_too_many_large_ones(tmp_path: Path
                 large = {"texts": [LONG_TEXT]}
                 crowd = [asyncio.create_task(client.post("/process-batch", json=large)) for _ in range(100)]
                 while (await client.get("/batch-stats")).json()["requests_in_flight"] < 48:
+                    assert not all(request.done() for request in crowd), "they never waited all at once"
                     await asyncio.sleep(0.01)
                 small = await asyncio.gather(
                     *(client.post("/analyze-single", json={"text": f"small {number}"}) for number in range(20)),

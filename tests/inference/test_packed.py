@@ -180,7 +180,7 @@ def casts(calls: list[tuple[str, tuple[torch.dtype, ...]]]) -> list[str]:
 @torch.inference_mode()
 def calls_of(encoder: PackedEncoder, rows: DeviceRows, is_autocast: bool) -> list[tuple[str, tuple[torch.dtype, ...]]]:
     with Calls() as seen, torch.autocast("cpu", torch.bfloat16) if is_autocast else nullcontext():
-        encoder.hidden_states(rows, rows.first_tokens)
+        encoder.hidden_states(rows)
     return seen.calls
 
 
@@ -213,7 +213,7 @@ def test_in_float32_a_gpus_fused_gelu_would_fail_the_start_up_check(
 def test_autocast_costs_nothing(kernels: Kernels) -> None:
     if kernels is KERNELS["cpu"] and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         pytest.skip("oneDNN has no bfloat16 on this machine")
-    encoder = PackedEncoder(small_model(RobertaConfig).to(torch.bfloat16).base_model, kernels)
+    encoder = PackedEncoder(small_model(RobertaConfig).to(torch.bfloat16).base_model, kernels, is_first_wanted=True)
     rows = encoder.prepare(TokenRows.of(rows_of([3, 40, 17], 1000)))
     calls = calls_of(encoder, rows, is_autocast=True)
     assert calls == calls_of(encoder, rows, is_autocast=False)
@@ -229,7 +229,7 @@ def test_casts_would_be_seen() -> None:
 
 
 def test_a_block_is_seven_kernels() -> None:
-    encoder = PackedEncoder(small_model(RobertaConfig).to(torch.float16).base_model, NO_ATTENTION)
+    encoder = PackedEncoder(small_model(RobertaConfig).to(torch.float16).base_model, NO_ATTENTION, is_first_wanted=True)
     calls = [
         name
         for name, _ in calls_of(encoder, encoder.prepare(TokenRows.of(rows_of([3, 40, 17], 1000))), is_autocast=False)
