@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -110,6 +111,37 @@ def test_a_cap_is_held_against_the_published_price() -> None:
     assert not list(refusals(chute))
     (refusal,) = refusals(chute, LAST_KNOWN_PRICES | {"pro_6000": 2.0})
     assert refusal.sentence.startswith("No GPU is below MAX_HOURLY_PRICE=1.90 (pro_6000 costs $2.00 an hour)")
+
+
+@pytest.mark.parametrize(
+    ("change", "beginnings"),
+    [
+        ({"name": "my-glyph-affine-reader"}, ["The name 'my-glyph-affine-reader' contains 'affine'"]),
+        ({"tee": False}, ["Only TEE chutes are supported"]),
+        (
+            {"node_selector": {"include": ["pro_6000"], "exclude": ["a40", "a100", "h100", "h200", "b200", "l40"]}},
+            ["Maximum of 5 GPUs can be included in the `exclude` field"],
+        ),
+        ({"node_selector": {"include": ["PRO_6000"]}}, ["The server fails on GPU names in capitals: PRO_6000."]),
+        (
+            {"node_selector": {"include": ["pro_6000"], "min_vram_gb_per_gpu": 140}},
+            ["No GPU satisfies the node selector."],
+        ),
+        (
+            {"standard_template": "sglang", "filename": "A.py", "public": True},
+            [
+                "Chutes no longer supports public chutes.",
+                "Validation failure: Invalid standard template: sglang",
+                "Validation failure: Invalid entrypoint filename: 'A.py'",
+            ],
+        ),
+    ],
+    ids=str,
+)
+def test_every_reason_is_named_and_no_other(change: dict[str, Any], beginnings: list[str]) -> None:
+    sentences = [refusal.sentence for refusal in refusals(ChuteArgs.model_validate(CHUTE | change))]
+    assert len(sentences) == len(beginnings)
+    assert all(map(str.startswith, sentences, beginnings)), sentences
 
 
 def test_the_published_prices_win_over_the_last_known_ones() -> None:
