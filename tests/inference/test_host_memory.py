@@ -24,11 +24,44 @@ for _ in range(2):
 """299 shapes, twice: with fewer kernels kept than that, oneDNN compiles each of them twice."""
 
 
+RUN_SHORT_PASSES = """
+from batch_inference.host_memory import bound_kept_memory
+bound_kept_memory()
+import torch
+from transformers import RobertaConfig, RobertaForSequenceClassification
+from batch_inference.forward.kernels_cpu import CpuKernels
+from batch_inference.forward.packed import PackedClassifier
+from batch_inference.token_rows import TokenRows
+config = RobertaConfig(
+    vocab_size=9, hidden_size=32, intermediate_size=48, num_attention_heads=2, num_hidden_layers=2, num_labels=3
+)
+classifier = PackedClassifier(RobertaForSequenceClassification(config).eval(), CpuKernels())
+def run():
+    for length in range(1, 65):
+        classifier.logits(classifier.prepare(TokenRows.of([[5] * length])))
+with torch.inference_mode():
+    run()
+    with torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON_CREATION):
+        run()
+"""
+"""Passes of every size up to 64 tokens, twice; what oneDNN makes in the second round is printed."""
+
+
 def test_what_a_deployer_has_set_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(NAMES[0], raising=False)
     monkeypatch.setenv(NAMES[1], "7")
     bound_kept_memory()
     assert [os.environ[name] for name in NAMES] == [MAX_CACHED_KERNELS, "7"]
+
+
+def test_the_kernels_of_short_passes_are_all_kept() -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in NAMES}
+    done = subprocess.run(
+        [sys.executable, "-c", RUN_SHORT_PASSES], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("create:cache_hit") >= 64 * 6
+    assert "create:cache_miss" not in done.stdout
 
 
 @pytest.mark.parametrize(("capacity", "num_compiled"), [(None, 2 * 299), ("1024", 299)])

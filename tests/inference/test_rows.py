@@ -60,7 +60,7 @@ def test_a_bert_counts_every_token_from_nought(rows: list[list[int]]) -> None:
 def test_the_surplus_is_rows_of_pad_tokens(rows: list[list[int]]) -> None:
     packed = pack(TokenRows.of(rows), ROBERTA)
     num_real = sum(map(len, rows))
-    assert num_real <= packed.num_tokens <= num_real * 17 / 16
+    assert num_real <= packed.num_tokens <= max(num_real + 3, num_real * 17 / 16)
     assert packed.row_starts[0] == 0
     assert packed.row_starts[-1] == packed.num_tokens == len(packed.input_ids) == len(packed.positions)
     assert np.diff(packed.row_starts).tolist() == list(packed.lengths)
