@@ -13,10 +13,10 @@ LARGEST_POOLED_BLOCK_BYTES = 2**30
 NEVER_TRIM = 2**31 - 1
 
 MAX_CACHED_KERNELS = "256"
-"""Kernels that oneDNN has compiled and keeps: all that passes up to 64 tokens need. These have 16 sizes with six kernels
+"""Kernels that oneDNN has compiled and keeps: all that passes up to 64 tokens need. They have 16 sizes with six kernels
 each, of which five count twice on AVX2. Compiling them anew makes a single text's pass twice as long, a full pass 3 %
-longer (bundled model, AVX-512). oneDNN's own limit is 1,024 (its developer guide, "Primitive Cache"), at 0.5 MiB for
-each that is none twice."""
+longer (bundled model, AVX-512). oneDNN's own limit is 1,024 (its developer guide, "Primitive Cache"), at 0.5 MiB a
+kernel."""
 
 
 def bound_kept_memory() -> None:
