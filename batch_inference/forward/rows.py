@@ -111,5 +111,5 @@ def _rounded_up(num_tokens: int) -> int:
     With sizes all different, the process held 639 MiB after 2,500 tweets and 793 MiB after 25,000; so it is 519 and
     532 MiB (bundled model).
     """
-    step = max(4, 2 ** num_tokens.bit_length() // 32)
+    step = 1 << max(2, num_tokens.bit_length() - 5)
     return -(-num_tokens // step) * step
