@@ -116,3 +116,10 @@ def test_a_list_of_analyses_that_breaks_a_rule_is_one_sentence(
     with pytest.raises(SettingsError) as caught:
         load_settings(ClassifierSettings)
     assert str(caught.value).startswith(f"BATCH_PROCESSOR_{name}={value!r} is not valid: {problem}")
+
+
+def test_a_preparation_that_there_is_not_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATCH_PROCESSOR_ANALYSES", "emotion=org/a")
+    monkeypatch.setenv("BATCH_PROCESSOR_ANALYSES_TEXT_PREPARATION", "emotion=loud")
+    with pytest.raises(SettingsError, match="is not valid: emotion must be auto, tweets, none, but is 'loud'"):
+        load_settings(ClassifierSettings)

@@ -35,8 +35,11 @@ def test_windows_cover_every_token_in_order(lengths: list[int], size: int, strid
             assert weight > 0 or not text
             seen += row[len(row) - weight :]
         assert seen == text
-        # No window more than the stride asks for.
+        # Each window starts a stride after the one before, the last at most that; and there is none too many.
         step = max(1, round(size * stride))
+        further = windows.weights[first + 1 : first + count].tolist()
+        assert further[:-1] == [step] * (count - 2)
+        assert max(further, default=0) <= step
         assert count == 1 or (count - 2) * step + size < len(text)
 
 
