@@ -11,6 +11,7 @@ import logging
 import sys
 import threading
 from collections import deque
+from contextlib import suppress
 from typing import Any, TextIO
 
 MAX_WAITING_CHARACTERS = 2**20
@@ -62,12 +63,10 @@ class NonBlockingStream:
                 if self._num_dropped:
                     text += f"{self._num_dropped} pieces of this log were dropped: nobody took them.\n"
                     self._num_dropped = 0
-            try:
+            # A full disk or a closed pipe: there is nowhere to say so.
+            with suppress(OSError, ValueError):
                 self._stream.write(text)
                 self._stream.flush()
-            except (OSError, ValueError):
-                # A full disk or a closed pipe: there is nowhere to say so.
-                pass
             with self._changed:
                 self._num_waiting = sum(map(len, self._waiting))
                 self._changed.notify_all()
@@ -88,7 +87,4 @@ def keep_log_from_blocking() -> None:
 def drain_log() -> None:
     """Wait a moment for what has been logged to be written: before `os._exit`, which writes nothing more."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, NonBlockingStream):
-            stream.drain()
-        else:
-            stream.flush()
+        getattr(stream, "drain", stream.flush)()
