@@ -82,7 +82,8 @@ class PackedPooler:
     is_padded = False
 
     def __init__(self, model: Any, kernels: Kernels, pooling: tuple[str, ...]) -> None:
-        self._encoder = PackedEncoder(model.base_model, kernels, is_first_wanted=pooling == ("cls",))
+        self._is_first_wanted = pooling == ("cls",)
+        self._encoder = PackedEncoder(model.base_model, kernels, self._is_first_wanted)
         self.prepare = self._encoder.prepare
         self.pack = self._encoder.pack
         self._pooling = pooling
@@ -90,7 +91,7 @@ class PackedPooler:
     def logits(self, rows: DeviceRows) -> torch.Tensor:
         """One forward pass; shape (rows, hidden times modes)."""
         hidden = self._encoder.hidden_states(rows).float()
-        if self._pooling == ("cls",):
+        if self._is_first_wanted:
             return hidden
         return torch.cat([self._pool(hidden, rows, mode) for mode in self._pooling], dim=1)
 

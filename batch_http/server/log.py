@@ -87,4 +87,5 @@ def keep_log_from_blocking() -> None:
 def drain_log() -> None:
     """Wait a moment for what has been logged to be written: before `os._exit`, which writes nothing more."""
     for stream in (sys.stdout, sys.stderr):
-        getattr(stream, "drain", stream.flush)()
+        write_out = stream.drain if isinstance(stream, NonBlockingStream) else stream.flush
+        write_out()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from batch_inference.forward.attention_groups import AttentionGroup
+from batch_inference.forward.attention_groups import by_group
 from batch_inference.forward.kernels import DeviceRows, Linear
 
 LONG_ROW_TOKENS = 128
@@ -33,7 +31,7 @@ class CpuAttention:
         attended = torch.empty_like(hidden)
         head_size = hidden.shape[1] // self._num_heads
         end = 0
-        for group, tokens in _padded_groups(self._projection(hidden), rows):
+        for group, tokens in by_group(self._projection(hidden), rows.groups):
             start, end = end, end + group.num_tokens
             shape = (group.num_rows, group.length, 3, self._num_heads, head_size)
             queries, keys, values = tokens.view(shape).permute(2, 0, 3, 1, 4).unbind()
@@ -66,7 +64,7 @@ class CpuFirstAttention:
         queries = self._queries(hidden.index_select(0, rows.first_tokens)).view(rows.num_rows, self._num_heads, -1)
         attended = torch.empty_like(queries)
         end = 0
-        for group, tokens in _padded_groups(self._keys_values(hidden), rows):
+        for group, tokens in by_group(self._keys_values(hidden), rows.groups):
             start, end = end, end + group.num_rows
             keys, values = tokens.view(group.num_rows, group.length, 2, *queries.shape[1:]).unbind(2)
             scores = (keys * queries[start:end, None]).sum(-1)
@@ -75,16 +73,6 @@ class CpuFirstAttention:
             weights = torch.softmax(scores, dim=1)
             torch.sum(values * weights[..., None], dim=1, out=attended[start:end])
         return attended.flatten(1)
-
-
-def _padded_groups(projected: torch.Tensor, rows: DeviceRows) -> Iterator[tuple[AttentionGroup, torch.Tensor]]:
-    """Each group, and what a layer gave for its tokens; shape (positions, outputs)."""
-    start = 0
-    for group in rows.groups:
-        tokens = projected[start : start + group.num_tokens]
-        # `index_select`, for indexing with brackets takes eight times as long.
-        yield group, tokens if group.padded is None else tokens.index_select(0, group.padded)
-        start += group.num_tokens
 
 
 def _attention(

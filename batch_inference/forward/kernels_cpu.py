@@ -78,9 +78,8 @@ class CpuKernels:
     def first_attention(self, weights: Affine, num_heads: int) -> Attention:
         """Queries by a layer of their own, which sees the first tokens only."""
         hidden_size = weights.weight.shape[1]
-        queries, keys_values = (
-            Affine(weights.weight[part], weights.bias[part]) for part in (slice(hidden_size), slice(hidden_size, None))
-        )
+        queries = Affine(weights.weight[:hidden_size], weights.bias[:hidden_size])
+        keys_values = Affine(weights.weight[hidden_size:], weights.bias[hidden_size:])
         return CpuFirstAttention(self.linear(queries), self.linear(keys_values), num_heads)
 
     def feed_forward(self, inner: Affine, outer: Affine) -> Callable[[torch.Tensor], torch.Tensor]:

@@ -36,8 +36,8 @@ class PackedEncoder:
         self._weights = weights
         self._kernels = kernels
         self._norm = _Norm(weights.norm, weights.epsilon)
-        self._blocks = [_Block(block, weights, kernels) for block in weights.blocks[:-1]]
-        self._blocks.append(_Block(weights.blocks[-1], weights, kernels, is_first_wanted))
+        last = weights.blocks[-1]
+        self._blocks = [_Block(block, weights, kernels, is_first_wanted and block is last) for block in weights.blocks]
         kernels.calibrate(lambda rows: self.hidden_states(self.prepare(rows)))
 
     def prepare(self, rows: TokenRows) -> DeviceRows:
@@ -102,9 +102,7 @@ class PackedClassifier:
 class _Block:
     """One block. What follows a layer is the layer's: devices differ in whether it is best a part of its kernel."""
 
-    def __init__(
-        self, block: BlockWeights, weights: EncoderWeights, kernels: Kernels, is_first_wanted: bool = False
-    ) -> None:
+    def __init__(self, block: BlockWeights, weights: EncoderWeights, kernels: Kernels, is_first_wanted: bool) -> None:
         attention = kernels.first_attention if is_first_wanted else kernels.attention
         self._attention = attention(block.attention_in, weights.num_heads)
         self._is_first_wanted = is_first_wanted

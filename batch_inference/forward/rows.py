@@ -106,7 +106,7 @@ def _surplus_rows(num_tokens: int, longest: int) -> Int32Array:
 def _rounded_up(num_tokens: int) -> int:
     """Up to a multiple of four, or by a sixteenth, so that passes have few different sizes: they find memory of theirs
     that is free, and kernels that oneDNN has compiled. For a new size it compiles for 5 ms, where a pass of 25 tokens
-    takes 9 (bundled model, AVX2), and each token more 0.2 to 0.3.
+    takes 9 (bundled model, AVX2), and each further token 0.2.
 
     With sizes all different, the process held 639 MiB after 2,500 tweets and 793 MiB after 25,000; so it is 519 and
     532 MiB (bundled model).

@@ -47,6 +47,14 @@ with torch.inference_mode():
 """Passes of every size up to 64 tokens, twice; what oneDNN makes in the second round is printed."""
 
 
+def run_apart(code: str, variables: dict[str, str]) -> str:
+    """What code prints in a process of its own, where nobody has set oneDNN's variables but these."""
+    environment = {name: value for name, value in os.environ.items() if name not in NAMES} | variables
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def test_what_a_deployer_has_set_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(NAMES[0], raising=False)
     monkeypatch.setenv(NAMES[1], "7")
@@ -55,22 +63,15 @@ def test_what_a_deployer_has_set_stands(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_the_kernels_of_short_passes_are_all_kept() -> None:
-    environment = {name: value for name, value in os.environ.items() if name not in NAMES}
-    done = subprocess.run(
-        [sys.executable, "-c", RUN_SHORT_PASSES], env=environment, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("create:cache_hit") >= 64 * 6
-    assert "create:cache_miss" not in done.stdout
+    printed = run_apart(RUN_SHORT_PASSES, {})
+    assert printed.count("create:cache_hit") >= 64 * 6
+    assert "create:cache_miss" not in printed
 
 
 @pytest.mark.parametrize(("capacity", "num_compiled"), [(None, 2 * 299), ("1024", 299)])
 def test_onednn_keeps_no_more_kernels_than_told(capacity: str | None, num_compiled: int) -> None:
-    environment = {name: value for name, value in os.environ.items() if name not in NAMES}
-    environment |= {"ONEDNN_VERBOSE": "profile_create"} | ({NAMES[0]: capacity} if capacity else {})
-    done = subprocess.run(
-        [sys.executable, "-c", COUNT_KERNELS], env=environment, capture_output=True, text=True, timeout=120
+    printed = run_apart(
+        COUNT_KERNELS, {"ONEDNN_VERBOSE": "profile_create"} | ({NAMES[0]: capacity} if capacity else {})
     )
-    assert done.returncode == 0, done.stderr
-    misses = [line for line in done.stdout.splitlines() if "create:cache_miss" in line]
+    misses = [line for line in printed.splitlines() if "create:cache_miss" in line]
     assert sum("matmul" in line or "inner_product" in line for line in misses) == num_compiled
